@@ -1,0 +1,42 @@
+# The two commands: `make demo` (install, run the digits life) and `make test` (install, run the whole gate).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ifeq ($(origin LICHEN_DATA),undefined)
+ifneq ($(wildcard ../shared/data),)
+export LICHEN_DATA := $(abspath ../shared/data)
+endif
+endif
+
+.PHONY: demo test check test-slow docs clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[vision]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[vision,team,dev]'
+	touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/lichen run recipes/digits.yaml
+
+test: $(VENV)/.installed-dev check
+
+check:
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
+	$(BIN)/mypy src
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not slow and not gpu and not ray and not browser"
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/pytest -m "slow and not gpu and not ray and not browser"
+
+docs:
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
