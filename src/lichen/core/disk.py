@@ -1,0 +1,49 @@
+"""disk: folders that outlive a power loss, and what the operating system says, in the user's words."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lichen.core.errors import MachineError
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those above it that are missing, durably."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames inside a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def disk_error(error: OSError, path: Path) -> MachineError:
+    """The user's view of an operating system error."""
+    words = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EACCES: "no permission",
+        errno.EPERM: "no permission",
+        errno.EROFS: "the file system is read-only",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return MachineError(words, where=str(path))
+
+
+@contextmanager
+def telling(path: Path | None) -> Iterator[None]:
+    """Raises what the operating system refuses inside as a MachineError of this path."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, path or Path()) from error

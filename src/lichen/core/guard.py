@@ -1,0 +1,126 @@
+"""guard: test opens only to be measured on, and its rows are in nothing that was learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lichen.core import find
+from lichen.core.errors import LeakError, NotFoundError
+from lichen.core.value import Blobs, Chain, Value
+
+if TYPE_CHECKING:
+    from lichen.core.dataset import Dataset
+    from lichen.core.lineage import Call
+    from lichen.core.schema import Signature
+    from lichen.core.session import Session
+
+HINT = "`test` opens only with assess.evaluate(..., split='test')"
+
+
+@dataclass(frozen=True, slots=True)
+class Shut:
+    """Blobs behind a view of a Dataset: those of the splits that it may not open are not handed out.
+
+    Args:
+        closed: blob -> the split that it belongs to.
+    """
+
+    blobs: Blobs
+    closed: Mapping[str, str]
+
+    def get(self, blob: str) -> memoryview:
+        if blob in self.closed:
+            raise LeakError(f"split `{self.closed[blob]}` may not be opened here", hint=HINT)
+        return self.blobs.get(blob)
+
+    def __contains__(self, blob: str) -> bool:
+        return blob in self.blobs
+
+
+def reopened(blobs: Blobs) -> Blobs:
+    """All blobs again, once the step that was handed a view of them has returned."""
+    if isinstance(blobs, Shut):
+        return reopened(blobs.blobs)
+    if isinstance(blobs, Chain):
+        return Chain(tuple(reopened(place) for place in blobs.places))
+    return blobs
+
+
+def check(
+    signature: Signature, values: Mapping[str, Value | None], options: Mapping[str, Any], session: Session
+) -> None:
+    """Refuses a call that would learn from test, or measure on rows that were learnt from.
+
+    Raises:
+        LeakError: a step that returns anything but Scores opens test, or takes Scores of test; or rows of
+            test stand in data behind the value that is measured.
+    """
+    given = [value for value in values.values() if value is not None]
+    kinds = set(signature.returns) | set(signature.fields.values())
+    if kinds != {"Scores"}:
+        if "test" in signature.opens(options):
+            raise LeakError(
+                f"`{signature.address}` may not open `test`: it returns more than Scores", hint=HINT
+            )
+        if any(_tells_of_test(value) for value in given):
+            raise LeakError(
+                f"`{signature.address}` may not choose by scores on `test`", hint="score on validation"
+            )
+    elif "test" in signature.opens(options):
+        for data in (value for value in given if value.kind == "dataset"):
+            for value in given:
+                _check_behind(value, data, session)  # type: ignore[arg-type]
+
+
+def check_captured(owner: str, used: str, value: Value) -> None:
+    """Refuses a Dataset that a step's code names but is not handed: no record would say what it reads.
+
+    Raises:
+        LeakError: the value is one.
+    """
+    if value.kind == "dataset":
+        raise LeakError(
+            f"`{owner}` uses `{used}`, a Dataset that it was not handed", hint="take it as a parameter"
+        )
+
+
+def _tells_of_test(value: Value) -> bool:
+    is_read = value.made is not None and "test" in value.made.call.read
+    return value.kind == "scores" and (is_read or value.manifest.get("split") == "test")
+
+
+def _check_behind(value: Value, test: Dataset, session: Session) -> None:
+    """Refuses to measure on test rows that any data behind a value had in another split."""
+    calls = value.made.call.history() if value.made and value.kind != "dataset" else []
+    if not calls or session.store is None or keeps_duplicates(test) or keeps_duplicates(value):
+        return
+    for digest, splits in _learnt_from(calls).items():
+        try:
+            data: Any = session.store.value(digest)
+        except NotFoundError:  # collected
+            continue
+        for split in splits & data.splits.keys() if test.num_rows("test") else ():
+            num_rows = find.load("lichen.data.manifest:num_common")(test, "test", data, split)
+            if num_rows:
+                raise LeakError(
+                    f"{num_rows} rows of test stand in {split} of data that the value was made with",
+                    where=f"dataset {digest[:10]}", hint="measure on rows that it has not seen",
+                )  # fmt: skip
+
+
+def _learnt_from(calls: list[Call]) -> dict[str, set[str]]:
+    """Datasets that calls read, with the splits they opened."""
+    found: dict[str, set[str]] = {}
+    for call in calls:
+        for ref in call.inputs.values():
+            if ref.kind == "dataset" and call.read:
+                found.setdefault(ref.digest, set()).update(call.read)
+    return found
+
+
+def keeps_duplicates(value: Value) -> bool:
+    """Whether rows that stand in two splits were left in when the data behind a value were loaded."""
+    calls = value.made.call.history() if value.made else []
+    return any(call.options.get("duplicates") == "keep" for call in calls)

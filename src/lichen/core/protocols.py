@@ -1,0 +1,76 @@
+"""protocols: the small interfaces through which rooms that never import each other meet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from lichen.core.array import Array
+from lichen.core.dataset import Dataset
+
+
+class Task(Protocol):
+    """What is to be learnt. One file in `tasks/` defines `TASK`, an object of this form.
+
+    Shapes: B rows of a batch, N rows of a split, K outputs. Tensors are torch's.
+    """
+
+    name: str
+    headline: str
+    """The metric that decides, such as `accuracy`."""
+    higher_is_better: bool
+    columns: tuple[str, ...]
+    """The roles a dataset's schema must fill, such as `("image", "label")`."""
+
+    def check(self, data: Dataset, split: str) -> None:
+        """Refuses rows that cannot be learnt from.
+
+        Raises:
+            DataError: a missing column, a single class, a label that is no class; names file, row or column.
+        """
+        ...
+
+    def num_outputs(self, data: Dataset) -> int: ...
+
+    def assets(
+        self,
+        data: Dataset,
+        image_size: int | None = None,
+        *,
+        normaliser: tuple[list[float], list[float]] | None = None,
+    ) -> dict[str, Any]:
+        """What answering needs beside weights, off train rows only: `labels`, `mean`, `std`, `image_shape`.
+
+        Args:
+            image_size: the side pictures are resized to; None: their own.
+            normaliser: mean and deviation per channel that pretrained weights were trained with.
+        """
+        ...
+
+    def inputs(self, batch: Any, assets: Mapping[str, Any]) -> Any:
+        """uint8 (B, C, H, W) -> the float tensor that the net takes."""
+        ...
+
+    def loss(self, outputs: Any, targets: Any) -> Any:
+        """Per-row loss (B,) of outputs (B, K)."""
+        ...
+
+    def figures(self, outputs: Any, targets: Any) -> dict[str, float]:
+        """The headline and loss of numpy (N, K) and (N,) alone, cheap enough for every epoch."""
+        ...
+
+    def score(self, outputs: Any, targets: Any) -> tuple[dict[str, dict[str, float]], dict[str, Array]]:
+        """Metrics with 95 % intervals, and the answers per row that `Scores` keeps; of numpy (N, K), (N,)."""
+        ...
+
+    def reply(self, outputs: Any, assets: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What a person is shown per row of numpy outputs (B, K)."""
+        ...
+
+
+class Backend(Protocol):
+    """What core needs of a framework: arrays into modules and back."""
+
+    def module_of(self, model: Any) -> Any: ...
+
+    def arrays_of(self, module: Any) -> dict[str, Array]: ...
