@@ -1,0 +1,1 @@
+"""data: where rows come from and how batches are made."""

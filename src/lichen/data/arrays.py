@@ -1,0 +1,144 @@
+"""arrays: arrays that the caller holds become a Dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from lichen.core.dataset import SPLITS, Dataset
+from lichen.core.errors import DataError, OptionError, nearest
+from lichen.data import manifest
+from lichen.data import splits as policy
+from lichen.data.scan import Part, content_of, label_text, part
+
+
+def arrays(
+    images: Any,
+    targets: Any,
+    labels: Sequence[str] | None = None,
+    splits: Sequence[str] | None = None,
+    *,
+    validation: float = 0.1,
+    test: float = 0.2,
+    duplicates: Literal["refuse", "drop"] = "refuse",
+) -> Dataset:
+    """A Dataset of arrays; rows are copied into its blobs.
+
+    Args:
+        images: (N, H, W), (N, C, H, W) or (N, H, W, C); uint8, or floats in [0, 1]; numpy or torch.
+        targets: (N,) whole numbers below `len(labels)`, or words.
+        labels: class names in order; None: the sorted targets.
+        splits: the split of each row; None: validation and test are carved by hash.
+        duplicates: of rows that `splits` puts into two of them: refuse, or drop them from the one that is
+            judged.
+
+    Raises:
+        DataError: lengths differ, pixels are NaN or out of range, a target is no class; names the row. Or a
+            row stands in two splits.
+    """
+    pixels_NCHW = to_pixels(images)
+    texts = _texts(targets, labels)
+    if len(texts) != len(pixels_NCHW):
+        raise DataError(
+            f"there must be one target per image: {len(pixels_NCHW)} images, {len(texts)} targets"
+        )
+    if len(texts) == 0:
+        raise DataError("there must be at least one row; the arrays are empty")
+    contents = [content_of(row) for row in pixels_NCHW]
+    rows = part(contents, texts, files=(), file=0, position=np.arange(len(texts)))
+    parts = (
+        policy.carve({"train": rows}, validation=validation, test=test)
+        if splits is None
+        else _told(rows, splits)
+    )
+    if duplicates == "refuse":
+        policy.refuse(parts)
+    parts = policy.separate(parts).parts
+    names = list(labels) if labels is not None else None
+    return held(parts, pixels_NCHW, columns={"image": "images", "label": "targets"}, names=names)
+
+
+def held(
+    parts: dict[str, Part], pixels_NCHW: np.ndarray, *, columns: dict[str, str], names: list[str] | None
+) -> Dataset:
+    """A Dataset of pixels in blobs: the rows of each part in its own order."""
+    contents = {
+        name: np.ascontiguousarray(pixels_NCHW[rows.position]).tobytes() for name, rows in parts.items()
+    }
+    placed = {name: _renumbered(rows) for name, rows in parts.items()}
+    return manifest.dataset(
+        placed, reader="arrays", options={"form": "pixels"}, columns=columns, shape=pixels_NCHW.shape[1:],
+        names=names, contents=contents,
+    )  # fmt: skip
+
+
+def _renumbered(rows: Part) -> Part:
+    return replace(rows, files=(), file=np.zeros_like(rows.file), position=np.arange(rows.num_rows))
+
+
+def to_pixels(images: Any) -> np.ndarray:
+    """uint8 (N, C, H, W), contiguous, of images in any form `arrays` takes."""
+    pixels = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
+    if pixels.ndim == 3:
+        pixels = pixels[:, None]
+    if pixels.ndim != 4:
+        raise DataError(
+            f"images must have the shape (N, H, W), (N, C, H, W) or (N, H, W, C), not {tuple(pixels.shape)}"
+        )
+    if pixels.shape[1] not in (1, 3) and pixels.shape[3] in (1, 3):
+        pixels = pixels.transpose(0, 3, 1, 2)
+    if pixels.dtype != np.uint8:
+        pixels = _scaled(pixels)
+    return np.ascontiguousarray(pixels)
+
+
+def _scaled(pixels: np.ndarray) -> np.ndarray:
+    if not np.issubdtype(pixels.dtype, np.floating):
+        raise DataError(
+            f"pixels must be uint8 or floats in [0, 1], not {pixels.dtype}", hint="images.astype('uint8')"
+        )
+    flat = pixels.reshape(len(pixels), -1)
+    if np.isnan(flat).any():
+        row = int(np.isnan(flat).any(axis=1).argmax())
+        raise DataError("pixels must be numbers; this row has NaN", where=f"images, row {row}")
+    outside = ((flat < 0) | (flat > 1)).any(axis=1)
+    if outside.any():
+        row = int(outside.argmax())
+        raise DataError(
+            f"float pixels must lie in [0, 1]; this row has {flat[row].min():g} to {flat[row].max():g}",
+            where=f"images, row {row}", hint="divide by 255, or give uint8",
+        )  # fmt: skip
+    return np.rint(pixels * 255).astype(np.uint8)
+
+
+def _texts(targets: Any, labels: Sequence[str] | None) -> list[str]:
+    found = targets.tolist() if hasattr(targets, "tolist") else list(targets)
+    if labels is None:
+        return [label_text(target, f"targets, row {row}") for row, target in enumerate(found)]
+    texts = []
+    for row, target in enumerate(found):
+        text = label_text(target, f"targets, row {row}")
+        if isinstance(target, str):
+            texts.append(text)
+        elif 0 <= int(text) < len(labels):
+            texts.append(labels[int(text)])
+        else:
+            raise DataError(
+                f"a target must be below the {len(labels)} labels, not {text}", where=f"targets, row {row}"
+            )
+    return texts
+
+
+def _told(rows: Part, splits: Sequence[str]) -> dict[str, Part]:
+    told = np.asarray(list(splits))
+    if len(told) != rows.num_rows:
+        raise DataError(f"there must be one split per row: {rows.num_rows} rows, {len(told)} splits")
+    for name in np.unique(told):
+        if name not in SPLITS:
+            raise OptionError(
+                f"a split must be train, validation or test, not `{name}`", hint=nearest(str(name), SPLITS)
+            )
+    return {name: rows.take(np.flatnonzero(told == name)) for name in SPLITS if (told == name).any()}

@@ -1,0 +1,166 @@
+"""augment: operations on batches, each row by its own draws, in one pass over the pixels.
+
+Whatever the order in which a policy names them, geometry comes first, composed into one move, then colour,
+then cutout. Flips and crops alone only copy bytes; any other move interpolates once for all of them. Every
+operation owns fixed draws, so naming another one changes nothing for those that were there.
+
+Shapes: B rows, C channels, H height, W width, D draws of the whole policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lichen.core.errors import OptionError, nearest
+from lichen.data import warp
+
+OPERATIONS = {
+    "flip": (0.5, 0.0, 1.0),
+    "crop": (0.125, 0.0, 0.5),
+    "shift": (0.1, 0.0, 1.0),
+    "rotate": (15.0, 0.0, 180.0),
+    "zoom": (0.15, 0.0, 3.0),
+    "shear": (10.0, 0.0, 60.0),
+    "colour": (0.2, 0.0, 1.0),
+    "cutout": (0.25, 0.0, 1.0),
+}
+"""Usual strength, least and greatest of each.
+
+flip: the share of rows mirrored left to right. crop: the share of a side by which a window of the picture's
+own size moves, in whole pixels, over the picture and its reflection. shift: the same in fractions of pixels.
+rotate, shear: degrees to either side. zoom: 0.15 is from 1 / 1.15 to 1.15. colour: the share by which
+brightness, contrast and saturation change. cutout: the side of a square, as a share of the picture's, that
+takes the picture's mean.
+"""
+DRAWS = {
+    "flip": (0,), "crop": (1, 2), "shift": (3, 4), "rotate": (5,), "zoom": (6,), "shear": (7, 8),
+    "colour": (9, 10, 11), "cutout": (12, 13),
+}  # fmt: skip
+"""The numbers of the draws that each operation owns."""
+COPIES = {"flip", "crop"}
+"""Moves by whole pixels."""
+MOVES = {"flip", "crop", "shift", "rotate", "zoom", "shear"}
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, as Pillow weighs colours."""
+
+Policy = Sequence[Mapping[str, Any]]
+
+
+def policy_of(ops: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
+    """`[{"flip": 0.5}]` as a Dataset keeps it, without what has no strength."""
+    return [{"op": op, "strength": strength} for pair in ops for op, strength in pair.items() if strength > 0]
+
+
+def numbers(policy: Policy | None) -> list[int]:
+    """The draws that a policy needs, in the order in which `apply` takes them.
+
+    Raises:
+        OptionError: an operation is not known.
+    """
+    return [number for op in strengths(policy) for number in DRAWS[op]]
+
+
+def strengths(policy: Policy | None) -> dict[str, float]:
+    for entry in policy or ():
+        if entry["op"] not in OPERATIONS:
+            raise OptionError(f"unknown augmentation `{entry['op']}`", hint=nearest(entry["op"], OPERATIONS))
+    return {entry["op"]: entry["strength"] for entry in policy or () if entry["strength"] > 0}
+
+
+def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Tensor:
+    """The batch after the policy: uint8 after copies and cutouts alone, else float32 from 0 to 255.
+
+    Args:
+        images_BCHW: uint8.
+        uniforms_BD: in [0, 1), one column per number in `numbers`.
+    """
+    found = strengths(policy)
+    columns = iter(uniforms_BD.unbind(1))
+    draws = {op: [next(columns) for _ in DRAWS[op]] for op in found}
+    moves = MOVES & found.keys()
+    if moves and moves <= COPIES:
+        images_BCHW = _copied(images_BCHW, found, draws)
+    elif moves:
+        images_BCHW = _warped(images_BCHW.float(), found, draws)
+    if "colour" in found:
+        images_BCHW = _coloured(images_BCHW.float(), found["colour"], draws["colour"])
+    if "cutout" in found:
+        images_BCHW = _cut(images_BCHW, found["cutout"], draws["cutout"])
+    return images_BCHW
+
+
+def _copied(images_BCHW: Tensor, found: Mapping[str, float], draws: Mapping[str, list[Tensor]]) -> Tensor:
+    down_B = across_B = torch.zeros(len(images_BCHW), dtype=torch.int64, device=images_BCHW.device)
+    if "crop" in found:
+        down_B, across_B = _steps(images_BCHW, found["crop"], draws["crop"])
+    is_flipped_B = draws["flip"][0] < found["flip"] if "flip" in found else torch.zeros_like(down_B).bool()
+    return warp.copied(images_BCHW, down_B, across_B, is_flipped_B)
+
+
+def _steps(images_BCHW: Tensor, strength: float, draws: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Whole pixels (B,) down and across, each from -reach to reach alike."""
+    reaches = [max(1, round(strength * side)) for side in images_BCHW.shape[2:]]
+    down_B, across_B = ((drawn_B * (2 * reach + 1)).long() - reach for reach, drawn_B in zip(reaches, draws))
+    return down_B, across_B
+
+
+def _warped(images_BCHW: Tensor, found: Mapping[str, float], draws: Mapping[str, list[Tensor]]) -> Tensor:
+    """All moves as one: each takes a place of the result, from its middle, to a place of the picture."""
+    height, width = images_BCHW.shape[2:]
+    sides = torch.tensor([width, height], dtype=torch.float32, device=images_BCHW.device)
+    place = warp.identity(len(images_BCHW), images_BCHW.device)
+    if "rotate" in found:
+        place = warp.rotated(place, torch.deg2rad(_spread(draws["rotate"][0], found["rotate"])))
+    if "shear" in found:
+        tangents = [torch.tan(torch.deg2rad(_spread(drawn_B, found["shear"]))) for drawn_B in draws["shear"]]
+        place = warp.sheared(place, *tangents)
+    if "zoom" in found:
+        place = warp.scaled(place, (1.0 + found["zoom"]) ** _spread(draws["zoom"][0], 1.0))
+    if "shift" in found:
+        place = warp.moved(place, _spread(torch.stack(draws["shift"], 1), found["shift"]) * sides)
+    if "crop" in found:
+        down_B, across_B = _steps(images_BCHW, found["crop"], draws["crop"])
+        place = warp.moved(place, torch.stack([across_B, down_B], 1).float())
+    if "flip" in found:
+        place = warp.mirrored(place, draws["flip"][0] < found["flip"])
+    return warp.sampled(images_BCHW, place)
+
+
+def _spread(drawn: Tensor, reach: float) -> Tensor:
+    """Uniform in [-reach, reach)."""
+    return (2.0 * drawn - 1.0) * reach
+
+
+def _coloured(images_BCHW: Tensor, strength: float, draws: Sequence[Tensor]) -> Tensor:
+    """Brightness b, then contrast k about the mean grey m, then saturation s about each pixel's grey g.
+
+    Written out, s k b x + (1 - s) k b g(x) + (1 - k) b m: one pass over the pixels.
+    """
+    bright, contrast, saturation = (
+        (1.0 + _spread(drawn_B, strength))[:, None, None, None] for drawn_B in draws
+    )
+    if images_BCHW.shape[1] == 3:
+        red, green, blue = (plane * weight for plane, weight in zip(images_BCHW.split(1, 1), LUMA))
+        grey_B1HW = red + green + blue  # not a matrix product: its bits would depend on the batch
+    else:
+        grey_B1HW, saturation = images_BCHW.mean(1, keepdim=True), torch.ones_like(saturation)
+    middle_B111 = grey_B1HW.mean((2, 3), keepdim=True)
+    offset_B1HW = (1.0 - saturation) * contrast * bright * grey_B1HW + (1.0 - contrast) * bright * middle_B111
+    return torch.addcmul(offset_B1HW, images_BCHW, saturation * contrast * bright).clamp_(0.0, 255.0)
+
+
+def _cut(images_BCHW: Tensor, strength: float, draws: Sequence[Tensor]) -> Tensor:
+    """A square about a uniform place, as far as it lies inside, becomes the mean of each row and channel."""
+    is_inside = []
+    for side, drawn_B in zip(images_BCHW.shape[2:], draws):
+        length = max(1, round(strength * side))
+        first_B1 = (drawn_B * side).long()[:, None] - length // 2
+        places_1S = torch.arange(side, device=drawn_B.device)[None]
+        is_inside.append((places_1S >= first_B1) & (places_1S < first_B1 + length))
+    is_cut_B1HW = (is_inside[0][:, :, None] & is_inside[1][:, None, :])[:, None]
+    mean_BC11 = images_BCHW.float().mean((2, 3), keepdim=True).to(images_BCHW.dtype)
+    return torch.where(is_cut_B1HW, mean_BC11, images_BCHW)

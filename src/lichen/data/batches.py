@@ -1,0 +1,151 @@
+"""batches: rows in the order of an epoch, augmented row by row; a function of (seed, epoch) and nothing else.
+
+What fits in memory is one tensor on the device; what does not is decoded two batches ahead. Both give the
+same batches, and an epoch entered in the middle gives exactly the rest of it.
+
+Shapes: N rows of the split, B rows of a batch on this rank, C channels, H height, W width, D draws per row.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lichen.core.errors import DataError
+from lichen.data import augment, draws
+from lichen.data.rows import Rows
+
+AHEAD = 2
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batches:
+    """The batches of a split.
+
+    Args:
+        images: uint8 (N, C, H, W) on the device; or a function from row numbers to (B, C, H, W).
+        targets: int64 (N,).
+        ids: int64 (N,): the bits of each row's id.
+        batch_size: rows of a batch over all ranks.
+        policy: augmentation; None or empty changes nothing.
+        is_shuffled: in an order of (seed, epoch); else in the order of the rows.
+        drops_last: leave out a last batch that is not full, unless it is the only one.
+        rank: this process among `world`; it takes every world-th row of each batch.
+    """
+
+    images: Tensor | Callable[[np.ndarray], np.ndarray]
+    targets: Tensor
+    ids: Tensor
+    batch_size: int
+    seed: int = 0
+    policy: Sequence[Mapping[str, Any]] | None = None
+    channels_last: bool = False
+    device: str = "cpu"
+    is_shuffled: bool = True
+    drops_last: bool = False
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.targets)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        full, rest = divmod(self.num_rows, self.batch_size)
+        return full if rest == 0 or (self.drops_last and full) else full + 1
+
+    def order(self, epoch: int) -> Tensor:
+        """int64 (N,): the row numbers of an epoch in turn."""
+        places = torch.arange(self.num_rows)
+        if not self.is_shuffled:
+            return places
+        return torch.argsort(draws.hashes(places, seed=self.seed, epoch=epoch), stable=True)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """(images (B, C, H, W), targets (B,), ids (B,)) of every step from `start` on.
+
+        Images are uint8 unless the policy makes them float.
+        """
+        order = self.order(number)
+        plans = (self._mine(order, step) for step in range(start, self.steps_per_epoch))
+        pairs = self._resident(plans) if isinstance(self.images, Tensor) else self._streamed(plans)
+        numbers = torch.tensor(augment.numbers(self.policy), dtype=torch.int64, device=self.device)
+        for rows, images in pairs:
+            ids, targets = self.ids[rows], self.targets[rows]
+            if len(numbers):
+                uniforms = draws.uniforms(ids, numbers, seed=self.seed, epoch=number).float()
+                images = augment.apply(self.policy, images, uniforms)
+            if self.channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
+            yield images, targets, ids
+
+    def _mine(self, order: Tensor, step: int) -> Tensor:
+        return order[step * self.batch_size : (step + 1) * self.batch_size][self.rank :: self.world]
+
+    def _resident(self, plans: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        assert isinstance(self.images, Tensor)
+        for plan in plans:
+            rows = plan.to(self.device, non_blocking=True)
+            yield rows, self.images[rows]
+
+    def _streamed(self, plans: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Decodes AHEAD batches in advance; leaving early waits for those under way."""
+        fetch = self.images
+        assert not isinstance(fetch, Tensor)
+        waiting: deque[tuple[Tensor, Any]] = deque()
+        with ThreadPoolExecutor(AHEAD) as pool:
+            for plan in plans:
+                waiting.append((plan, pool.submit(fetch, plan.numpy())))
+                if len(waiting) > AHEAD:
+                    yield self._arrived(*waiting.popleft())
+            while waiting:
+                yield self._arrived(*waiting.popleft())
+
+    def _arrived(self, plan: Tensor, pending: Any) -> tuple[Tensor, Tensor]:
+        images = torch.from_numpy(np.ascontiguousarray(pending.result()))
+        return plan.to(self.device), images.to(self.device, non_blocking=True)
+
+
+def of(
+    rows: Rows,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    size: int | None = None,
+    policy: Sequence[Mapping[str, Any]] | None = None,
+    channels_last: bool = False,
+    device: str = "cpu",
+    is_shuffled: bool = True,
+    drops_last: bool = False,
+    rank: int = 0,
+    world: int = 1,
+) -> Batches:
+    """The batches of a split, resident when it fits in memory and streamed otherwise.
+
+    Args:
+        size: side that pictures are resized to; None keeps their own.
+
+    Raises:
+        DataError: pictures differ in size and none is given.
+    """
+    if size is None and not rows.is_uniform:
+        raise DataError(
+            f"the pictures of {rows.split} differ in size", hint="give an image size, such as 224"
+        )
+    whole = torch.from_numpy(rows.pixels(size)).to(device) if rows.fits(size) else None
+    return Batches(
+        images=whole if whole is not None else lambda chosen: rows.batch(chosen, size),
+        targets=torch.from_numpy(rows.targets.copy()).to(device),
+        ids=torch.from_numpy(rows.ids.view(np.int64).copy()).to(device),
+        batch_size=batch_size, seed=seed, policy=policy, channels_last=channels_last, device=device,
+        is_shuffled=is_shuffled, drops_last=drops_last, rank=rank, world=world,
+    )  # fmt: skip

@@ -1,0 +1,104 @@
+"""loading: a source's name becomes a Dataset: find it, scan it, split it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lichen.core import find
+from lichen.core.dataset import Dataset
+from lichen.core.errors import DataError
+from lichen.data import manifest, near, sources, splits
+from lichen.data import rows as decoded
+from lichen.data.scan import Part, Scan
+
+READ = "pictures in one folder per class, a .csv or .parquet table of pictures, or IDX files"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How the rows of a source are read and divided; see `prepare.load` for each."""
+
+    image: str | None = None
+    label: str | None = None
+    validation: float = 0.1
+    test: float = 0.2
+    duplicates: str = "drop"
+    num_train: int | None = None
+    keep: bool = False
+
+
+def load(name: str, plan: Plan, *, note: Callable[[str], None]) -> Dataset:
+    """The Dataset of a source.
+
+    Args:
+        note: told, in sentences, which rows of two splits are equal and nearly so.
+    """
+    place = sources.resolve(name)
+    reader, scan = scanned(place, {"image": plan.image, "label": plan.label})
+    parts = divided(scan.parts, plan, note)
+    data = manifest.dataset(
+        parts, reader=reader, options=scan.options, columns=scan.columns, shape=scan.shape, names=scan.names,
+        root=place.path,
+    )  # fmt: skip
+    near.report(data, note)
+    return kept(data, parts, scan) if plan.keep else data
+
+
+def scanned(place: sources.Place, options: Mapping[str, Any]) -> tuple[str, Scan]:
+    """The reader that claims a place, and what it found there.
+
+    Raises:
+        DataError: no reader knows the files; or there are no rows.
+    """
+    readers = find.shelf("data/readers")
+    for name in sorted(readers, key=lambda name: name == "folder"):  # last: pictures also lie beside tables
+        reader = find.load(f"lichen.data.readers.{name}")
+        if reader.claims(place.path):
+            scan = reader.scan(place.path, options, sources.files(place))
+            if not any(rows.num_rows for rows in scan.parts.values()):
+                raise DataError("the data must have rows; there are none", where=str(place.path))
+            return name, scan
+    raise DataError(f"no reader knows what `{place.name}` holds", where=str(place.path), hint=READ)
+
+
+def divided(parts: Mapping[str, Part], plan: Plan, note: Callable[[str], None]) -> dict[str, Part]:
+    """Train, validation and test as the plan says."""
+    found = splits.carve(parts, validation=plan.validation, test=plan.test)
+    if plan.duplicates == "refuse":
+        splits.refuse(found)
+    if plan.duplicates == "keep":
+        for name, count in splits.counts(found).items():
+            note(f"kept {count} {name} rows that also stand in a split that judges them")
+    if plan.duplicates == "drop":
+        apart = splits.separate(found)
+        for name, count in apart.dropped.items():
+            note(f"dropped {count} {name} rows that also stand in a split that judges them")
+        found = apart.parts
+    if plan.num_train is not None and "train" in found:
+        found["train"] = splits.limit(found["train"], plan.num_train)
+    return found
+
+
+def kept(data: Dataset, parts: Mapping[str, Part], scan: Scan) -> Dataset:
+    """The same rows in blobs of the Dataset: pixels as pixels, encoded pictures as they are."""
+    placed, contents, form = {}, {}, "pixels"
+    for name, part in parts.items():
+        found = decoded.read(data, name).encoded(np.arange(part.num_rows))
+        if isinstance(found, np.ndarray):
+            contents[name] = np.ascontiguousarray(found).tobytes()
+            position, length = np.arange(part.num_rows), np.zeros(part.num_rows, np.int64)
+        else:
+            form, contents[name] = "encoded", b"".join(found)
+            length = np.array([len(row) for row in found], dtype=np.int64)
+            position = np.cumsum(length) - length
+        placed[name] = replace(
+            part, files=(), file=np.zeros_like(part.file), position=position, length=length
+        )
+    return manifest.dataset(
+        placed, reader="arrays", options={"form": form}, columns=scan.columns, shape=scan.shape,
+        names=scan.names, contents=contents,
+    )  # fmt: skip

@@ -1,0 +1,172 @@
+"""manifest: parts become a Dataset, and a Dataset's split says where its rows lie.
+
+The index blob is one line of JSON (file names, number of rows), then int64 columns file, position, length,
+target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lichen.core import guard
+from lichen.core.dataset import Dataset
+from lichen.core.errors import DataError, LeakError, UnsafeInputError, nearest
+from lichen.core.value import Memory
+from lichen.data.scan import DIGEST_BYTES, Located, Part, class_names, ids_of
+
+Index = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""File names, then int64 (N,) each: file, position, length, target."""
+
+
+def dataset(
+    parts: Mapping[str, Part],
+    *,
+    reader: str,
+    options: Mapping[str, Any],
+    columns: Mapping[str, str],
+    shape: tuple[int, int, int],
+    names: Sequence[str] | None = None,
+    root: Path | None = None,
+    contents: Mapping[str, bytes | memoryview] | None = None,
+) -> Dataset:
+    """A Dataset of these parts.
+
+    Args:
+        shape: (channels, height, width); height and width 0 when pictures differ in size.
+        names: classes in order; None: as found in the rows.
+        contents: per split the bytes that hold its rows; None when they lie under `root`.
+
+    Raises:
+        DataError: a label is none of `names`.
+    """
+    memory = Memory()
+    labels = list(names) if names is not None else class_names(parts)
+    splits = {}
+    for name, rows in parts.items():
+        entry = {
+            "num_rows": rows.num_rows,
+            "digest": hashlib.sha256(rows.digests.tobytes()).hexdigest(),
+            "rows": {"blob": memory.put(rows.digests.tobytes())},
+            "index": {"blob": memory.put(_pack(rows, targets_of(rows, labels)))},
+        }
+        if contents is not None:
+            entry["content"] = {"blob": memory.put(contents[name])}
+        splits[name] = entry
+    channels, height, width = shape
+    schema = {
+        "columns": dict(columns), "labels": labels,
+        "image": {"channels": channels, "height": height or None, "width": width or None},
+    }  # fmt: skip
+    manifest = {
+        "kind": "dataset", "reader": {"name": reader, "options": dict(options)}, "schema": schema,
+        "splits": splits, "policy": [],
+    }  # fmt: skip
+    return Dataset(manifest=manifest, blobs=memory, root=None if root is None else str(root))
+
+
+def targets_of(rows: Part, labels: Sequence[str]) -> np.ndarray:
+    """int64 (N,): the class number of each row."""
+    number = {label: place for place, label in enumerate(labels)}
+    for row, label in enumerate(rows.labels):
+        if label not in number:
+            raise DataError(
+                f"label `{label}` is none of the classes", where=f"row {row}", hint=nearest(label, labels)
+            )
+    return np.array([number[label] for label in rows.labels], dtype=np.int64)
+
+
+def located(data: Dataset, split: str) -> tuple[Located, np.ndarray]:
+    """Where the rows of a split lie, and their targets int64 (N,).
+
+    Raises:
+        LeakError: the split may not be opened here, or shares rows with test where one of them is closed.
+    """
+    entry = data.require(split)
+    if not entry.get("index") or not data.schema.get("image") or not data.manifest.get("reader"):
+        raise DataError(f"split `{split}` must say where its rows lie; it does not", where=data.root)
+    _check_apart(data, split)
+    files, file, position, length, targets = _checked(_unpack(data.blobs.get(entry["index"]["blob"])), split)
+    image = data.schema["image"]
+    content = data.blobs.get(entry["content"]["blob"]) if entry.get("content") else None
+    places = Located(
+        root=Path(data.root) if data.root is not None and content is None else None, files=files, file=file,
+        position=position, length=length, options=data.reader["options"], content=content,
+        shape=(image["channels"], image["height"] or 0, image["width"] or 0),
+    )  # fmt: skip
+    return places, targets
+
+
+def digests(data: Dataset, split: str) -> np.ndarray:
+    """uint8 (N, 16): the digests of a split's rows."""
+    packed = data.blobs.get(data.require(split)["rows"]["blob"])
+    if len(packed) % DIGEST_BYTES:
+        raise DataError(f"the digests of split `{split}` are damaged", where=data.root)
+    return np.frombuffer(packed, np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def num_common(data: Dataset, split: str, other: Dataset, other_split: str) -> int:
+    """Rows of a split whose content also stands in a split of this or other data, closed ones included."""
+    ids, others = (
+        ids_of(np.frombuffer(blobs.get(entry["rows"]["blob"]), np.uint8).reshape(-1, DIGEST_BYTES))
+        for blobs, entry in (
+            (guard.reopened(data.blobs), data.splits[split]),
+            (guard.reopened(other.blobs), other.splits[other_split]),
+        )
+    )
+    return int(np.isin(ids, others).sum())
+
+
+def _check_apart(data: Dataset, split: str) -> None:
+    """Refuses a split that shares rows with test, in a view that may not open both."""
+    closed = [name for name in data.splits if name not in data.allowed and "test" in (name, split)]
+    if not closed or guard.keeps_duplicates(data):
+        return
+    for other in closed:
+        if num_rows := num_common(data, split, data, other):
+            raise LeakError(
+                f"{num_rows} rows of {split} also stand in {other}, so {split} may not be opened here",
+                hint="take them out of one of the splits, as load(duplicates='drop') does",
+            )
+
+
+def _pack(rows: Part, targets: np.ndarray) -> bytes:
+    head = json.dumps({"files": rows.files, "num_rows": rows.num_rows}, separators=(",", ":")).encode()
+    columns = np.stack([rows.file, rows.position, rows.length, targets]).astype("<i8")
+    return head + b"\n" + columns.tobytes()
+
+
+def _unpack(blob: memoryview) -> Index:
+    try:
+        end = bytes(blob).index(b"\n")
+        head = json.loads(bytes(blob[:end]))
+        columns = np.frombuffer(bytes(blob[end + 1 :]), "<i8").reshape(4, head["num_rows"])
+        return tuple(head["files"]), columns[0], columns[1], columns[2], columns[3]
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise DataError(f"the index of the rows is damaged: {error}") from None
+
+
+def _checked(index: Index, split: str) -> Index:
+    """An index whose files lie below the root and whose numbers are places.
+
+    Raises:
+        UnsafeInputError: a file is named outside; a dataset may come from anywhere.
+        DataError: a number is no place.
+    """
+    files, file, position, length, _ = index
+    for name in files:
+        if not isinstance(name, str) or "\0" in name or name.startswith("/") or ".." in name.split("/"):
+            raise UnsafeInputError(
+                f"a file of the data must lie in its folder, not at {ascii(name)[:120]}",
+                where=f"split {split}",
+            )
+    if len(file) and not (file.min() >= 0 and file.max() < max(1, len(files)) and length.min() >= 0):
+        raise DataError("the index of the rows is damaged: a row lies in no file", where=f"split {split}")
+    if len(file) and position.min() < -1:
+        raise DataError("the index of the rows is damaged: a row lies nowhere", where=f"split {split}")
+    return index

@@ -1,0 +1,1 @@
+"""readers: one file per way that rows lie on disk; each has `claims`, `scan` and `fetch`."""

@@ -1,0 +1,35 @@
+"""arrays: rows held in blobs of the Dataset itself, as pixels or as encoded pictures end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lichen.core.errors import DataError
+from lichen.data.scan import Located, Scan
+
+
+def claims(path: Path) -> bool:
+    return False
+
+
+def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
+    raise AssertionError("rows in blobs are not found by looking at files")
+
+
+def fetch(located: Located, rows: np.ndarray) -> list[bytes] | np.ndarray:
+    assert located.content is not None
+    if located.options.get("form") == "pixels":
+        size = prod(located.shape)
+        if size == 0 or len(located.content) % size or located.position.max() >= len(located.content) // size:
+            raise DataError(f"the rows must be pictures of {located.shape}; their bytes are not")
+        pixels = np.frombuffer(located.content, np.uint8).reshape(-1, *located.shape)
+        return pixels[located.position[rows]]
+    return [
+        bytes(located.content[start : start + length])
+        for start, length in zip(located.position[rows].tolist(), located.length[rows].tolist(), strict=True)
+    ]

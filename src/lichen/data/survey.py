@@ -1,0 +1,134 @@
+"""survey: what a source holds before anything is learnt: columns, splits, labels, sizes, rows twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import DataError
+from lichen.data import loading, manifest, pictures, sources, splits
+from lichen.data import rows as decoded
+from lichen.data.scan import Part, Scan, class_names
+
+PROBED = 500
+"""Pictures per split whose size is looked up where they differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What was seen.
+
+    Args:
+        given: rows of each split as the source has them; `splits` as `prepare.load` would divide them.
+        labels: rows per class and split.
+        sizes: (height, width) of the smallest, the middle and the largest picture; one when all are equal.
+        twice: rows whose picture stands in an earlier split too (train counts last), by split.
+        disagreeing: pictures that have more than one label.
+    """
+
+    source: str
+    path: str
+    kind: str
+    reader: str
+    columns: Mapping[str, str]
+    given: Mapping[str, int]
+    splits: Mapping[str, int]
+    labels: Mapping[str, Mapping[str, int]]
+    channels: int
+    sizes: tuple[tuple[int, int], ...]
+    twice: Mapping[str, int]
+    within: int
+    """Train rows whose picture stands in train before them."""
+    disagreeing: int
+    refused: str | None = None
+    """Why `prepare.load` would not take it so."""
+
+
+def survey(source: str, *, image: str | None = None, label: str | None = None) -> tuple[Survey, Dataset]:
+    """What a source holds, and the Dataset that `prepare.load` makes of it.
+
+    Raises:
+        NotFoundError: there is no such source.
+        DataError: it cannot be read, or not be learnt from; names the file, row or column.
+    """
+    place = sources.resolve(source)
+    reader, scan = loading.scanned(place, {"image": image, "label": label})
+    parts, refused = _divided(scan.parts)
+    data = manifest.dataset(
+        parts,
+        reader=reader,
+        options=scan.options,
+        columns=scan.columns,
+        shape=scan.shape,
+        names=scan.names,
+        root=place.path,
+    )
+    names = list(scan.names) if scan.names is not None else class_names(scan.parts)
+    counts = {name: Counter(rows.labels) for name, rows in parts.items()}
+    found = Survey(
+        source=source,
+        path=str(place.path),
+        kind=place.kind,
+        reader=reader,
+        columns=dict(scan.columns),
+        given={name: rows.num_rows for name, rows in scan.parts.items()},
+        splits={name: rows.num_rows for name, rows in parts.items()},
+        labels={label: {name: counts[name][label] for name in parts} for label in names},
+        channels=scan.shape[0],
+        sizes=_sizes(scan, data),
+        twice=_twice(scan.parts),
+        within=_within(scan.parts),
+        disagreeing=_disagreeing(scan.parts),
+        refused=refused,
+    )
+    return found, data
+
+
+def _divided(parts: Mapping[str, Part]) -> tuple[dict[str, Part], str | None]:
+    """The splits that `prepare.load` would make; where it refuses, those that are there, and its reason."""
+    try:
+        return loading.divided(parts, loading.Plan(), lambda text: None), None
+    except DataError as error:
+        return {name: rows for name, rows in parts.items() if rows.num_rows}, error.message
+
+
+def _sizes(scan: Scan, data: Dataset) -> tuple[tuple[int, int], ...]:
+    if scan.shape[1]:
+        return (scan.shape[1:],)
+    found = []
+    for split in data.splits:
+        rows = decoded.read(data, split)
+        chosen = np.unique(np.linspace(0, rows.num_rows - 1, PROBED).astype(np.int64))
+        found += [pictures.probe(bytes(item))[1:] for item in rows.encoded(chosen)]
+    by_area = sorted(found, key=lambda side: side[0] * side[1])
+    return by_area[0], by_area[len(by_area) // 2], by_area[-1]
+
+
+def _twice(parts: Mapping[str, Part]) -> dict[str, int]:
+    found = {}
+    for name, judges in splits.JUDGES:
+        if name in parts:
+            found[name] = int(
+                splits.shared(parts[name], [parts[other] for other in judges if other in parts]).sum()
+            )
+    return found
+
+
+def _within(parts: Mapping[str, Part]) -> int:
+    return sum(rows.num_rows - len(np.unique(rows.ids)) for name, rows in parts.items() if name == "train")
+
+
+def _disagreeing(parts: Mapping[str, Part]) -> int:
+    """Content is the first half of a digest, content and label together the whole."""
+    whole = np.unique(np.concatenate([rows.digests for rows in parts.values()]), axis=0)
+    _, counts = np.unique(whole[:, :8], axis=0, return_counts=True)
+    return int((counts > 1).sum())
+
+
+def as_json(found: Survey) -> dict[str, Any]:
+    return asdict(found)
