@@ -1,0 +1,1 @@
+"""engine: the loops everyone shares: fit, answer, evaluate, measure."""

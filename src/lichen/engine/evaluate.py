@@ -1,0 +1,61 @@
+"""evaluate: scores of a Model or Program on one split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import UsageError
+from lichen.core.model import Model
+from lichen.core.program import Program
+from lichen.core.scores import Scores
+from lichen.engine import answer, metrics, supervised
+from lichen.engine.task import task_of
+
+
+def score(
+    value: Model | Program,
+    data: Dataset,
+    split: str,
+    *,
+    metric: Callable[..., float] | None = None,
+    device: str = "cpu",
+    batch_size: int = answer.BATCH_SIZE,
+) -> Scores:
+    """Answers every row of a split and scores the answers.
+
+    Args:
+        metric: (outputs, targets) -> number on numpy arrays; it becomes the headline. A false
+            `higher_is_better` on it says that less is better.
+
+    Raises:
+        UsageError: the data's labels are not the model's.
+        LeakError: the split may not be opened here.
+    """
+    task = task_of(value.task)
+    _check_labels(value, data)
+    task.check(data, split)
+    rows = data.rows(split)
+    images = supervised.pixels(rows, value.assets["image_shape"])
+    outputs = answer.logits(value, images, batch_size, device=device)
+    figures, answers = task.score(outputs, rows.targets)
+    headline, higher = task.headline, task.higher_is_better
+    if metric is not None:
+        headline, higher = supervised.metric_name(metric), getattr(metric, "higher_is_better", True)
+        figures = {headline: metrics.bootstrap(metric, outputs, rows.targets), **figures}
+    return Scores.build(
+        subject=value.digest, data=data.identity((split,)), split=split, num_rows=len(rows.targets),
+        headline=headline, higher_is_better=higher, metrics=figures, answers=answers,
+    )  # fmt: skip
+
+
+def _check_labels(value: Model | Program, data: Dataset) -> None:
+    known = value.assets.get("labels")
+    if known is not None and data.labels and list(known) != data.labels:
+        extra = [label for label in data.labels if label not in known][:5]
+        seen = (
+            f"the data also has {', '.join(extra)}"
+            if extra
+            else f"the data has {len(data.labels)} in another order"
+        )
+        raise UsageError(f"the data's labels must be the model's {len(known)}; {seen}")

@@ -1,0 +1,75 @@
+"""job: what stays the same during one run of the training loop, and the point that faults go back to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from lichen.core.progress import Run
+from lichen.engine.execution import Execution, Objective
+
+
+class Batches(Protocol):
+    """Where rows come from, in an order that is a function of (seed, epoch) alone."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Any]]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to train: `rate` None is the optimizer's own, `warmup` is in epochs, `ema` that of the average."""
+
+    epochs: int
+    optimizer: str = "sgd"
+    rate: float | None = None
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    layer_decay: float = 1.0
+    schedule: str = "cosine"
+    warmup: float = 0.0
+    clip: float | None = None
+    ema: float | None = None
+    patience: int | None = None
+    precision: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """What says after each epoch how good the net is: figures of which the headline decides when to stop."""
+
+    measure: Callable[[nn.Module], dict[str, float]]
+    headline: str
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A step whose loss or gradient was not finite."""
+
+    step: int
+    loss: float
+    rate: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """What stays the same during one run of the loop, and the point that faults go back to."""
+
+    batches: Batches
+    settings: Settings
+    objective: Objective
+    run: Run
+    execution: Execution
+    judge: Judge | None
+    callback: Callable[[dict[str, Any]], Any] | None
+    peak_rate: float
+    total: int
+    anchor: tuple[dict[str, Any], dict[str, Tensor]] = field(default_factory=lambda: ({}, {}))
+    pulse_s: float = 0.0

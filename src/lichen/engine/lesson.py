@@ -1,0 +1,61 @@
+"""lesson: what is to be learnt from which rows, as every phase of a step that trains understands it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from lichen.core.dataset import Dataset
+from lichen.core.progress import Run
+from lichen.core.protocols import Task
+from lichen.engine import supervised
+from lichen.engine.fit import fit
+from lichen.engine.job import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """A task with its data.
+
+    Args:
+        batch_size: rows per step over all processes; None: the usual one.
+        num_judged: validation rows asked after each epoch; None: all.
+        loss: in place of the task's. metric: in place of the task's figures.
+    """
+
+    task: Task
+    data: Dataset
+    assets: Mapping[str, Any]
+    batch_size: int | None = None
+    label_smoothing: float = 0.0
+    num_judged: int | None = None
+    loss: Callable[..., Any] | None = None
+    metric: Callable[..., float] | None = None
+
+    def fit(
+        self,
+        module: nn.Module,
+        settings: Settings,
+        *,
+        run: Run,
+        callback: Callable[..., Any] | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Trains what of a module is not frozen, in place, on train rows as the data's policy varies them."""
+        batches = supervised.train_batches(
+            self.data,
+            self.assets["image_shape"],
+            batch_size=self.batch_size,
+            seed=settings.seed,
+            device=run.device,
+        )
+        fit(
+            module, batches, settings, run=run, callback=callback, about=about,
+            objective=supervised.objective(
+                self.task, self.assets, label_smoothing=self.label_smoothing, loss=self.loss),
+            judge=supervised.judge(self.task, self.data, self.assets, device=run.device, metric=self.metric,
+                                   num_rows=self.num_judged),
+        )  # fmt: skip

@@ -1,0 +1,132 @@
+"""parity: does a Program answer as the value it was made from? Both are asked through the answer path.
+
+Shapes: N rows, K outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import GateError
+from lichen.core.model import Model
+from lichen.core.program import Program
+from lichen.data.rows import Rows
+from lichen.engine import answer, metrics, supervised
+from lichen.engine.task import task_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """What a changed value loses on the same rows: the mean difference with its 95 % interval."""
+
+    metric: str
+    before: float
+    after: float
+    drop: float
+    """How much worse the headline is; negative: better."""
+    low: float
+    high: float
+    changed: float
+    """The share of rows answered differently."""
+    split: str
+    num_rows: int
+
+    def is_within(self, max_drop: float) -> bool:
+        """Whether the drop is allowed; a row's share of rounding is no drop."""
+        return self.drop <= max_drop + 1e-9
+
+    def __str__(self) -> str:
+        return (
+            f"{self.metric} {self.before:.4f} -> {self.after:.4f} on {self.num_rows} rows of {self.split}: "
+            f"a drop of {self.drop:.4f} [{self.low:.4f}, {self.high:.4f}]"
+        )
+
+
+def judging_rows(data: Dataset) -> Rows:
+    """The rows that gates ask about: validation, or train where nothing was held back."""
+    return data.rows("validation" if data.num_rows("validation") else "train")
+
+
+class Reference:
+    """The value to be equalled, asked once about the judging rows."""
+
+    def __init__(self, value: Model | Program, data: Dataset) -> None:
+        self.value = value
+        self.task = task_of(value.task)
+        self.rows = judging_rows(data)
+        self.images_NCHW = supervised.pixels(self.rows, value.assets["image_shape"])
+        self.outputs_NK = answer.logits(value, self.images_NCHW)
+
+    def require_equal(self, program: Program, tolerance: float) -> float:
+        """The largest difference of an output, as a share of the largest output of the reference.
+
+        Raises:
+            GateError: it is over the tolerance, or an output is not finite; names the worst row.
+        """
+        found_NK = answer.logits(program, self.images_NCHW)
+        if found_NK.shape != self.outputs_NK.shape:
+            raise GateError(
+                f"the export answers {found_NK.shape[1]} outputs; the model {self.outputs_NK.shape[1]}"
+            )
+        scale = max(float(np.abs(self.outputs_NK).max()), 1e-12)
+        worst_N = np.nan_to_num(np.abs(found_NK - self.outputs_NK), nan=np.inf).max(1) / scale
+        row = int(worst_N.argmax())
+        if not worst_N[row] <= tolerance:
+            raise GateError(
+                f"the export must answer as the model: outputs within {tolerance:g} of the largest output"
+                f" ({scale:.4g}); {np.count_nonzero(worst_N > tolerance)} of {len(worst_N)}"
+                f" {self.rows.split} rows differ by more, the worst by {worst_N[row]:.3g}",
+                where=self.rows.describe(row), hint=_words(self.outputs_NK[row], found_NK[row]),
+            )  # fmt: skip
+        return float(worst_N[row])
+
+    def require_close(self, program: Program, max_drop: float) -> Pairing:
+        """The pairing of a Program whose headline may drop by so much and no more.
+
+        Raises:
+            GateError: it drops by more; says by how much, with the interval.
+        """
+        pairing = self.pair(program)
+        if not pairing.is_within(max_drop):
+            raise GateError(f"{pairing.metric} may drop by {max_drop:g} at most; {program.precision} by"
+                            f" {program.runtime} has {pairing}")  # fmt: skip
+        return pairing
+
+    def pair(self, value: Model | Program) -> Pairing:
+        """How the headline changes from the reference to another value, row by row."""
+        found_NK = answer.logits(value, self.images_NCHW)
+        targets = self.rows.targets
+        before, after = (self.task.figures(outputs, targets)[self.task.headline]
+                         for outputs in (self.outputs_NK, found_NK))  # fmt: skip
+        sign = 1.0 if self.task.higher_is_better else -1.0
+        loss_N = sign * (self._outcomes(self.outputs_NK) - self._outcomes(found_NK))
+        low, high = interval(loss_N)
+        return Pairing(
+            metric=self.task.headline, before=before, after=after, drop=sign * (before - after),
+            low=low, high=high, changed=float((self.outputs_NK.argmax(1) != found_NK.argmax(1)).mean()),
+            split=self.rows.split, num_rows=len(loss_N),
+        )  # fmt: skip
+
+    def _outcomes(self, outputs_NK: np.ndarray) -> np.ndarray:
+        """float64 (N,): each row's share of the headline."""
+        _, answers = self.task.score(outputs_NK, self.rows.targets)
+        return answers["outcome"].numpy().astype(np.float64)
+
+
+def interval(loss_N: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of a paired mean; where no row differs, the rule of three bounds the unseen."""
+    centre, count = float(loss_N.mean()), len(loss_N)
+    spread = float(loss_N.std(ddof=1)) if count > 1 else 0.0
+    half = metrics.Z * spread / math.sqrt(count) if spread > 0 else 3.0 / count
+    return centre - half, centre + half
+
+
+def _words(wanted_K: np.ndarray, found_K: np.ndarray) -> str:
+    """The worst row's outputs, side by side."""
+    wanted, found = ("[" + ", ".join(f"{x:.4g}" for x in row[:6]) + ("" if len(row) <= 6 else ", ...") + "]"
+                     for row in (wanted_K, found_K))  # fmt: skip
+    return f"that row: the model says {wanted}, the export {found}"

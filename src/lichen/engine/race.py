@@ -1,0 +1,45 @@
+"""race: which of several executables answers fastest here, timed in turns so that all meet the same load."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from statistics import quantiles
+from typing import TypeVar
+
+import numpy as np
+
+Name = TypeVar("Name", bound=Hashable)
+Runner = Callable[[np.ndarray], np.ndarray]
+LIMIT_S = 1.5
+"""Seconds that a whole race may take beside one run of each to warm up."""
+ROUNDS = 60
+"""Turns per runner at most."""
+
+
+def latencies_ms(
+    runners: Mapping[Name, Runner], image_shape: Sequence[int], *, limit_s: float = LIMIT_S
+) -> dict[Name, float]:
+    """The time of one row per runner, the lower quartile of many: the load of others only adds."""
+    one = np.random.default_rng(0).integers(0, 256, (1, *image_shape), np.uint8)
+    times: dict[Name, list[float]] = {name: [] for name in runners}
+    for run in runners.values():
+        run(one)
+    started = time.perf_counter()
+    for turn in range(ROUNDS):
+        for name, run in runners.items():
+            start = time.perf_counter()
+            run(one)
+            times[name].append(time.perf_counter() - start)
+        if turn >= 2 and time.perf_counter() - started > limit_s:
+            break
+    return {name: round(1000 * quantiles(found)[0], 4) for name, found in times.items()}
+
+
+def winner(found_ms: Mapping[str, float], *, margin: float = 0.05) -> str:
+    """The fastest; near ties go to the one named earlier, so that noise does not choose."""
+    best, *others = found_ms
+    for name in others:
+        if found_ms[name] < (1.0 - margin) * found_ms[best]:
+            best = name
+    return best

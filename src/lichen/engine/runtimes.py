@@ -1,0 +1,128 @@
+"""runtimes: what runs a Program: uint8 pixels in, float32 outputs out, by the runtime's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+
+from lichen.core.errors import MachineError, UsageError, missing_package, nearest
+from lichen.engine import onnxfile
+
+Runner = Callable[[np.ndarray], np.ndarray]
+
+
+def load(
+    runtime: str, files: Mapping[str, memoryview], *, threads: int | None = None, precision: str = "float32"
+) -> Runner:
+    """Loads an executable from the bytes of its files.
+
+    Args:
+        precision: what arithmetic that is not quantized may be: `bfloat16` allows it, all else means float32.
+
+    Raises:
+        MachineError: the runtime is unknown here or not installed, or cannot do the precision.
+        UnsafeInputError: an ONNX file points outside itself.
+        UsageError: the runtime cannot load it.
+    """
+    if runtime not in LOADERS:
+        raise MachineError(f"no runtime `{runtime}` is known", hint=nearest(runtime, LOADERS))
+    onnxfile.require_whole(files)
+    with telling(runtime):
+        run = LOADERS[runtime](files, threads, precision)
+
+    def told(images_BCHW: np.ndarray) -> np.ndarray:
+        with telling(runtime):
+            return run(images_BCHW)
+
+    return told
+
+
+@contextmanager
+def telling(runtime: str) -> Iterator[None]:
+    """Says what a runtime says about a Program as an error of ours.
+
+    Raises:
+        UsageError: it cannot load or run it: a damaged file, an operation it does not know, another input.
+    """
+    try:
+        yield
+    except _faults(runtime) as error:
+        said = [line for line in str(error).splitlines() if line.strip()]
+        plain = next(
+            (line for line in said if not line.startswith(("Exception from", "Check "))),
+            said[0] if said else "",
+        )
+        raise UsageError(
+            f"{runtime} cannot run this program: {plain.strip()[:300] or type(error).__name__}",
+            hint="is it whole, and made for this runtime?",
+        ) from error
+
+
+def _faults(runtime: str) -> tuple[type[BaseException], ...]:
+    """What a runtime raises about what it was given; its own errors share no ancestor."""
+    plain = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError)
+    if runtime != "onnxruntime":
+        return plain
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = [
+        thing for thing in vars(state).values() if isinstance(thing, type) and issubclass(thing, Exception)
+    ]
+    return (*plain, *own)
+
+
+def _onnxruntime(files: Mapping[str, memoryview], threads: int | None, precision: str) -> Runner:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise missing_package("onnxruntime", "vision") from None
+    if precision == "bfloat16":
+        raise MachineError("onnxruntime computes in float32 here, not in bfloat16", hint="runtime='openvino'")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        bytes(_ending(files, ".onnx")), options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    return lambda images_BCHW: session.run(None, {name: np.ascontiguousarray(images_BCHW)})[0].astype(
+        np.float32, copy=False
+    )
+
+
+def _openvino(files: Mapping[str, memoryview], threads: int | None, precision: str) -> Runner:
+    try:
+        import openvino
+    except ImportError:
+        raise missing_package("openvino", "vision") from None
+    core = openvino.Core()
+    if any(name.endswith(".onnx") for name in files):
+        onnxfile.require_sound(data := bytes(_ending(files, ".onnx")))
+        network = core.read_model(data)
+    else:
+        network = core.read_model(bytes(_ending(files, ".xml")), bytes(_ending(files, ".bin")))
+    # Left to itself it computes in bfloat16 where the CPU has it.
+    settings: dict[str, object] = {"INFERENCE_PRECISION_HINT": "bf16" if precision == "bfloat16" else "f32"}
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    compiled = core.compile_model(network, "CPU", settings)
+    # A request per call: one compiled model may be asked from several threads.
+    return lambda images_BCHW: np.array(
+        compiled.create_infer_request().infer([np.ascontiguousarray(images_BCHW)])[0], np.float32
+    )
+
+
+def _ending(files: Mapping[str, memoryview], suffix: str) -> memoryview:
+    found = [data for name, data in files.items() if name.endswith(suffix)]
+    if len(found) != 1:
+        raise MachineError(f"a Program of this runtime must have one {suffix} file; it has {sorted(files)}")
+    return found[0]
+
+
+LOADERS: dict[str, Callable[[Mapping[str, memoryview], int | None, str], Runner]] = {
+    "onnxruntime": _onnxruntime, "openvino": _openvino,
+}  # fmt: skip

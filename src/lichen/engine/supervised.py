@@ -1,0 +1,173 @@
+"""supervised: what a task, a dataset and options mean to the training loop: batches, objective, judge.
+
+Shapes: B rows of a batch, N rows of a split, K outputs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import UsageError
+from lichen.core.protocols import Task
+from lichen.data import batches
+from lichen.data.batches import Batches
+from lichen.data.rows import Rows
+from lichen.engine.execution import Objective
+from lichen.engine.fit import Judge, ranks
+
+JUDGE_ROWS = 512
+"""Rows per batch when judging: enough to fill the cores, small enough for any net."""
+
+
+def pixels(rows: Rows, image_shape: Sequence[int]) -> np.ndarray:
+    """uint8 (N, C, H, W) of a split in the shape that a model takes.
+
+    Raises:
+        UsageError: the pictures have other channels than the model.
+    """
+    size = side(rows, image_shape)
+    return rows.images if size is None else rows.at_size(size)
+
+
+def side(rows: Rows, image_shape: Sequence[int]) -> int | None:
+    """The side that pictures must be resized to for a model; None: they fit as they are."""
+    channels, height, width = image_shape
+    if rows.shape[0] != channels:
+        raise UsageError(f"the model takes pictures of {channels} channels; the data has {rows.shape[0]}")
+    if rows.shape[1:] == (height, width):
+        return None
+    if height != width:
+        raise UsageError(f"pictures can be resized to squares only, not {height}x{width}")
+    return height
+
+
+def train_batches(
+    data: Dataset, image_shape: Sequence[int], *, batch_size: int | None, seed: int, device: str = "cpu"
+) -> Batches:
+    """This rank's share of train batches, augmented by the data's policy.
+
+    Args:
+        batch_size: over all ranks; None: `usual_batch_size`.
+    """
+    rows = data.rows("train")
+    batch_size = batch_size or usual_batch_size(rows.num_rows)
+    rank, world = ranks()
+    return batches.of(
+        rows, batch_size=batch_size, seed=seed, size=side(rows, image_shape), policy=data.policy or None,
+        device=device, rank=rank, world=world,
+    )  # fmt: skip
+
+
+def usual_batch_size(num_rows: int) -> int:
+    """The largest power of two up to 128 that leaves 32 steps to an epoch, and 8 at least."""
+    return 2 ** min(7, max(3, (num_rows // 32).bit_length() - 1))
+
+
+def objective(
+    task: Task,
+    assets: Mapping[str, Any],
+    *,
+    label_smoothing: float = 0.0,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    inputs: Callable[[Tensor], Tensor] | None = None,
+) -> Objective:
+    """(module, pixels, targets) -> loss: the task's per row, or a user's.
+
+    Args:
+        inputs: what a batch becomes before the module sees it; None: the task's own way with pixels.
+        label_smoothing: this share of each target goes to all classes alike (Szegedy et al. 2016, section 7).
+    """
+    measure = loss or task.loss
+    prepared = inputs or (lambda x_BCHW: task.inputs(x_BCHW, assets))
+
+    def plain(module: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> Tensor:
+        return measure(module(prepared(x_BCHW)), y_B)
+
+    def smoothed(module: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> Tensor:
+        outputs_BK = module(prepared(x_BCHW))
+        uniform_B = -torch.log_softmax(outputs_BK.float(), -1).mean(-1)
+        return (1.0 - label_smoothing) * measure(outputs_BK, y_B) + label_smoothing * uniform_B
+
+    return smoothed if label_smoothing else plain
+
+
+def judge(
+    task: Task,
+    data: Dataset,
+    assets: Mapping[str, Any],
+    *,
+    device: str = "cpu",
+    metric: Callable[..., float] | None = None,
+    num_rows: int | None = None,
+) -> Judge | None:
+    """Judges on validation rows, by the task's headline or a user's metric; None where there are none.
+
+    Args:
+        num_rows: judge on this many, always the same ones; None: on all.
+    """
+    if not data.num_rows("validation"):
+        return None
+    rows = data.rows("validation")
+    if num_rows is None or num_rows >= rows.num_rows:
+        images, targets = pixels(rows, assets["image_shape"]), rows.targets
+    else:
+        chosen = judged_rows(rows, num_rows)
+        images, targets = rows.batch(chosen, side(rows, assets["image_shape"])), rows.targets[chosen]
+
+    def outputs(module: nn.Module) -> np.ndarray:
+        return outputs_of(module, images, task, assets, device=device)
+
+    return judged(task, outputs, targets, metric)
+
+
+def judged_rows(rows: Rows, num_rows: int) -> np.ndarray:
+    """int64: the rows with the smallest ids, in their order: the same ones whatever else the split holds."""
+    return np.sort(np.argsort(rows.ids, kind="stable")[:num_rows])
+
+
+def judged(
+    task: Task,
+    outputs: Callable[[nn.Module], np.ndarray],
+    targets: np.ndarray,
+    metric: Callable[..., float] | None,
+) -> Judge:
+    """A Judge of what a module answers, `outputs(module)` (N, K), against targets (N,)."""
+    if metric is None:
+        return Judge(
+            measure=lambda module: task.figures(outputs(module), targets), headline=task.headline,
+            higher_is_better=task.higher_is_better,
+        )  # fmt: skip
+    name = metric_name(metric)
+    return Judge(
+        measure=lambda module: {name: float(metric(outputs(module), targets))}, headline=name,
+        higher_is_better=getattr(metric, "higher_is_better", True),
+    )  # fmt: skip
+
+
+def metric_name(metric: Callable[..., float]) -> str:
+    return getattr(inspect.unwrap(metric), "__name__", "metric")
+
+
+def outputs_of(
+    module: nn.Module,
+    images_NCHW: np.ndarray,
+    task: Task,
+    assets: Mapping[str, Any],
+    *,
+    device: str = "cpu",
+    batch_size: int = JUDGE_ROWS,
+) -> np.ndarray:
+    """float32 (N, K) outputs of uint8 pixels."""
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(images_NCHW), batch_size):
+            x_BCHW = torch.from_numpy(np.array(images_NCHW[start : start + batch_size])).to(device)
+            parts.append(module(task.inputs(x_BCHW, assets)).float().cpu())
+    return torch.cat(parts).numpy()

@@ -1,0 +1,107 @@
+"""trainee: everything that training changes, in one place, to be saved and put back bit by bit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lichen.engine.ema import Average
+from lichen.engine.optimizers import Optimizer
+
+
+class Trainee:
+    """A net under training: module, optimizer, average of weights, best weights so far, and counters."""
+
+    def __init__(self, module: nn.Module, optimizer: Optimizer, average: Average | None) -> None:
+        self.module = module
+        self.optimizer = optimizer
+        self.average = average
+        self.best: dict[str, Tensor] = {}
+        self.counters: dict[str, Any] = {
+            "step": 0, "rate_scale": 1.0, "retries": 0, "loss_sum": 0.0, "num_rows": 0,
+            "history": [], "best_value": None, "best_epoch": None, "decisions": {},
+        }  # fmt: skip
+
+    @property
+    def step(self) -> int:
+        return self.counters["step"]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor of the state, by name, not copied."""
+        found = {f"net.{name}": tensor for name, tensor in self.module.state_dict().items()}
+        for index, parameter in enumerate(self._parameters()):
+            for key, tensor in self.optimizer.state.get(parameter, {}).items():
+                found[f"optimizer.{index}.{key}"] = tensor
+        if self.average:
+            found.update({f"average.{name}": tensor for name, tensor in self.average.tensors.items()})
+        found.update({f"best.{name}": tensor for name, tensor in self.best.items()})
+        return found
+
+    def snapshot(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """A copy of the whole state."""
+        return copy.deepcopy(self.counters), {
+            name: tensor.detach().clone() for name, tensor in self.tensors().items()
+        }
+
+    @torch.no_grad()
+    def restore(self, counters: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Puts a snapshot back, in the memory layout that the net has now."""
+        self.counters = copy.deepcopy(dict(counters))
+        for name, tensor in self.module.state_dict().items():
+            tensor.copy_(tensors[f"net.{name}"])
+        self.optimizer.state.clear()
+        for index, parameter in enumerate(self._parameters()):
+            held = _below(tensors, f"optimizer.{index}.")
+            if held:
+                self.optimizer.state[parameter] = {
+                    key: _like(parameter, tensor) for key, tensor in held.items()
+                }
+        if self.average:
+            for name, tensor in self.average.tensors.items():
+                tensor.copy_(tensors[f"average.{name}"])
+        self.best = {name: tensor.clone() for name, tensor in _below(tensors, "best.").items()}
+
+    def answers(self) -> Mapping[str, Tensor]:
+        """The weights that would answer now: the average where there is one."""
+        return self.average.tensors if self.average else self.module.state_dict()
+
+    @contextmanager
+    def answering(self) -> Iterator[nn.Module]:
+        """The module in eval mode holding the weights that would answer now."""
+        if self.average is None:
+            yield self.module.eval()
+            return
+        held = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
+        self.module.load_state_dict(self.average.tensors)
+        yield self.module.eval()
+        self.module.load_state_dict(held)
+
+    def keep_best(self, value: float, epoch: int) -> None:
+        self.counters.update(best_value=value, best_epoch=epoch)
+        self.best = {name: tensor.detach().clone() for name, tensor in self.answers().items()}
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Leaves in the module the resulting weights: the best where kept, else those that answer."""
+        final = self.best or dict(self.answers())
+        for name, tensor in self.module.state_dict().items():
+            tensor.copy_(final[name])
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _like(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor in the parameter's strides, as fused kernels walk both together; counters stay."""
+    if tensor.shape != parameter.shape:
+        return tensor.clone()
+    return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)

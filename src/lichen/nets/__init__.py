@@ -1,0 +1,1 @@
+"""nets: what a model is: one file per architecture."""
