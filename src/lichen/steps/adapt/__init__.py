@@ -1,0 +1,1 @@
+"""adapt: a trained model learns another task."""

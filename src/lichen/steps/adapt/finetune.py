@@ -1,0 +1,164 @@
+"""finetune: a trained model learns other rows or labels: a new head first, then what is not frozen.
+
+The head of a model whose labels are not the data's is replaced and trained alone on features that the body
+computes once; only then is the body touched, so that a random head's first gradients do not undo what it
+knew.
+Paper: Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features", section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import UsageError
+from lichen.core.model import Model
+from lichen.core.progress import Run
+from lichen.core.schema import Count, Fraction, Function, Natural, Positive, Seed
+from lichen.core.step import step
+from lichen.engine import backend, layers, probe
+from lichen.engine.job import Settings
+from lichen.engine.lesson import Lesson
+from lichen.engine.phase import Phase
+from lichen.engine.task import task_of
+
+ASKED_SHARE, ASKED = 4, 500
+"""Validation rows asked after each epoch: a fourth as many as there are train rows, at least 500; all
+where the answer decides when to stop."""
+
+
+@step(splits=("train", "validation"), without={"freeze": "body"})
+def finetune(
+    model: Model,
+    data: Dataset,
+    *,
+    epochs: Count = 5,
+    head_epochs: Natural = 20,
+    freeze: Literal["none", "norms", "stem", "half", "body"] = "norms",
+    head: Literal["auto", "keep", "new"] = "auto",
+    layer_decay: Fraction = 0.8,
+    batch_size: Count | None = None,
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw",
+    rate: Positive | None = None,
+    head_rate: Positive = 0.003,
+    weight_decay: Positive = 0.01,
+    momentum: Fraction = 0.9,
+    schedule: Literal["cosine", "linear", "triangular", "constant", "step"] = "cosine",
+    warmup: Positive = 0.5,
+    label_smoothing: Fraction = 0.0,
+    clip: Positive | None = None,
+    ema: Fraction | None = None,
+    patience: Natural | None = None,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    seed: Seed = 0,
+    loss: Function | None = None,
+    metric: Function | None = None,
+    callback: Function | None = None,
+    run: Run,
+) -> Model:
+    """Trains a model further on other data; its normalisation and picture size stay.
+
+    Args:
+        epochs: over the train rows, after those of a new head alone.
+        head_epochs: of a new head on cached features of the rows as they are; they cost seconds.
+        freeze: what keeps its weights: nothing, the norms (few rows give them worse figures than they have),
+            the first layer, the first half of the layers, or all but the head. Without augmentation a frozen
+            body is asked only once for each row.
+        head: auto replaces it where the data's labels are not the model's; keep insists on it; new replaces
+            it.
+        layer_decay: the rate of each layer is this times that of the layer after it.
+        batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
+        rate: the peak rate; None: the optimizer's usual one.
+        head_rate: that of the new head alone.
+        warmup: epochs over which the rate rises.
+        label_smoothing: the share of each target that goes to all classes alike.
+        clip: the longest gradient; longer ones are scaled down.
+        ema: decay of a running average of the weights, which then answers.
+        patience: epochs without a better validation figure before it stops; the best epoch is kept.
+        precision: of the arithmetic; auto: the fastest on this machine, a recorded decision.
+        loss: (outputs, targets) -> a scalar or one number per row, in place of the task's.
+        metric: (outputs, targets) -> number on numpy arrays, judged after each epoch.
+        callback: called with each epoch's figures; True stops.
+    """
+    task = task_of(model.task)
+    task.check(data, "train")
+    start = _start(model, data, task.num_outputs(data), head, seed)
+    settings = Settings(
+        epochs=epochs, optimizer=optimizer, rate=rate, weight_decay=weight_decay, momentum=momentum,
+        layer_decay=layer_decay, schedule=schedule, warmup=warmup, clip=clip, ema=ema, patience=patience,
+        precision=precision, seed=seed,
+    )  # fmt: skip
+    lesson = Lesson(
+        task=task, data=data, assets=start.assets, batch_size=batch_size, label_smoothing=label_smoothing,
+        loss=loss, metric=metric, num_judged=_num_judged(data) if patience is None else None,
+    )  # fmt: skip
+    is_warmed = start.is_new and head_epochs > 0
+    is_probe = freeze == "body" and not data.policy
+    cache = (
+        probe.cached(start.module, lesson, precision=precision, run=run) if is_warmed or is_probe else None
+    )
+    if cache is not None and is_warmed:
+        alone = Settings(
+            epochs=head_epochs, optimizer="adamw", rate=head_rate, weight_decay=weight_decay, seed=seed
+        )
+        probe.train(start.module, cache, lesson, alone, run=Phase(run, "head"))
+    if cache is not None and is_probe:
+        probe.train(start.module, cache, lesson, settings, run=run, callback=callback)
+    else:
+        layers.freeze(start.module, freeze)
+        lesson.fit(
+            start.module, settings, run=run, callback=callback, about={"net": model.net, "freeze": freeze}
+        )
+    weights = backend.arrays_of(start.module.to("cpu"))
+    return model.with_weights(weights, options=start.options, assets=start.assets)
+
+
+def _num_judged(data: Dataset) -> int:
+    return max(ASKED, data.num_rows("train") // ASKED_SHARE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What training starts from.
+
+    Args:
+        is_new: the head has learnt nothing yet.
+    """
+
+    module: nn.Module
+    options: dict[str, Any]
+    assets: dict[str, Any]
+    is_new: bool
+
+
+def _start(model: Model, data: Dataset, num_outputs: int, head: str, seed: int) -> Start:
+    module, options = model.torch(), dict(model.options)
+    assets = {**model.assets, "labels": data.labels}
+    is_new = assets.pop("is_head_new", False)
+    if _takes_new_head(model, data, head):
+        is_new, options["num_outputs"] = True, _replace_head(module, num_outputs, options, seed)
+    return Start(module=module, options=options, assets=assets, is_new=is_new)
+
+
+def _takes_new_head(model: Model, data: Dataset, head: str) -> bool:
+    is_same = list(model.assets.get("labels") or []) == data.labels
+    if head == "keep" and not is_same:
+        raise UsageError(
+            "the model's labels must be the data's to keep its head", hint="head='new' replaces it"
+        )
+    return head == "new" or not is_same
+
+
+def _replace_head(module: nn.Module, num_outputs: int, options: dict[str, Any], seed: int) -> int:
+    """A fresh last layer of the width that the features have."""
+    old = probe.head_of(module)
+    if "num_outputs" not in options:
+        raise UsageError("the net's builder must take `num_outputs` to be given a new head")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module.head = nn.Linear(old.in_features, num_outputs, bias=old.bias is not None)
+    return num_outputs

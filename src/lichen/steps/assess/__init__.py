@@ -1,0 +1,1 @@
+"""assess: what a model is worth."""

@@ -1,0 +1,1 @@
+"""augment: more examples from the same rows."""

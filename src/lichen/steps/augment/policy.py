@@ -1,0 +1,30 @@
+"""policy: say how train rows are varied: each row anew in every epoch, by draws of its own.
+
+Nothing is computed here: the policy travels with the data, and whatever trains on it applies it to each
+batch. Validation and test rows are never varied.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from lichen.core.dataset import Dataset
+from lichen.core.schema import Table
+from lichen.core.step import step
+from lichen.data import augment
+
+
+@step(splits=())
+def policy(
+    data: Dataset,
+    *,
+    ops: Annotated[list, Table("lichen.data.augment:OPERATIONS")] = ["flip", "crop"],  # noqa: B006
+) -> Dataset:
+    """Replaces the augmentation policy of a dataset.
+
+    Args:
+        ops: operations by name, or each with its strength: `[flip, {rotate: 30}]`. The strength of flip is a
+            probability; of crop, shift and cutout a share of the picture's side; of rotate and shear degrees;
+            of zoom and colour a share of what is there. 0 leaves an operation out.
+    """
+    return data.with_policy(augment.policy_of(ops))

@@ -1,0 +1,1 @@
+"""compress: smaller and faster, without losing what it knew."""

@@ -1,0 +1,155 @@
+"""quantize: eight-bit arithmetic, calibrated on train rows, refused where it costs accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from lichen.core import machine
+from lichen.core.dataset import Dataset
+from lichen.core.errors import GateError
+from lichen.core.model import Model
+from lichen.core.program import Program
+from lichen.core.progress import Run
+from lichen.core.schema import Count, Fraction, Seed
+from lichen.core.step import step
+from lichen.data import draws
+from lichen.engine import programs, quantizers, supervised
+from lichen.engine.parity import Pairing, Reference
+
+EXACT = 1e-4
+"""Share of the largest output that float32 may differ by."""
+VNNI_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One round: which layers stay in float, and what came of it by runtime."""
+
+    words: str
+    excluded: tuple[str, ...]
+    passed: dict[str, Program] = field(default_factory=dict)
+    pairings: dict[str, Pairing] = field(default_factory=dict)
+
+
+@step(without={"precision": "float32"})
+def quantize(
+    model: Model,
+    data: Dataset,
+    *,
+    precision: Literal["int8", "float32"] = "int8",
+    runtime: Literal["auto", "onnxruntime", "openvino"] = "auto",
+    num_calibration: Count = 300,
+    max_drop: Fraction = 0.01,
+    seed: Seed = 0,
+    run: Run,
+) -> Program:
+    """Writes a static int8 executable: u8 activations, s8 weights with a scale per channel.
+
+    Each runtime has its own format; those that pass the gate are raced and the faster is kept. Where none
+    passes, the first and last layers stay in float, then the most sensitive ones.
+
+    Args:
+        precision: float32 writes the same executable without quantization.
+        runtime: what is to run it; auto: the faster one on this machine, a recorded decision.
+        num_calibration: train rows that ranges are measured on.
+        max_drop: how much the headline may drop on validation rows, paired row by row.
+
+    Raises:
+        GateError: every attempt costs more than `max_drop`; says what was tried.
+    """
+    files = programs.files_of(model)
+    plain = programs.candidates(model, files, runtime=runtime)
+    about = programs.about(model)
+    reference = Reference(model, data)
+    if precision == "float32":
+        program = plain[programs.fastest(plain, run=run, about=about).winner]
+        reference.require_equal(program, EXACT)
+        return program
+    rows_NCHW = calibration(data, model, num_calibration, seed)
+    attempt = _first_good(model, files["onnx"]["model.onnx"], rows_NCHW, reference, runtime, max_drop, run)
+    choice = programs.fastest(attempt.passed, run=run, about={**about, "layers": attempt.words}, beside=plain)
+    program = attempt.passed[choice.winner]
+    run.emit("note", text=f"{attempt.words} in int8: {attempt.pairings[choice.winner]}; {choice}")
+    _warn(program, choice, plain, run)
+    return program
+
+
+def calibration(data: Dataset, model: Model, num_rows: int, seed: int) -> np.ndarray:
+    """uint8 (N, C, H, W): train rows, the first by a hash of (seed, row)."""
+    rows = data.rows("train")
+    order = np.argsort(draws.hashes(rows.ids.view(np.int64), seed=seed, epoch=0), kind="stable")
+    return rows.batch(np.sort(order[:num_rows]), supervised.side(rows, model.assets["image_shape"]))
+
+
+def _first_good(
+    model: Model, onnx: bytes, rows_NCHW: np.ndarray, reference: Reference, runtime: str, max_drop: float,
+    run: Run,
+) -> Attempt:  # fmt: skip
+    """The first attempt that passes the gate in some format.
+
+    Raises:
+        GateError: none does.
+    """
+    is_narrow = bool(run.decide("narrow_weights", _saturates, about={}))
+    tried: list[Attempt] = []
+    for attempt in _attempts(onnx, rows_NCHW):
+        for name, quantizer in quantizers.QUANTIZERS.items():
+            if runtime in ("auto", name):
+                files = quantizer(onnx, rows_NCHW, excluded=attempt.excluded, is_narrow=is_narrow)
+                _judge(
+                    attempt, programs.build(model, files, runtime=name, precision="int8"), reference, max_drop
+                )
+        if attempt.passed:
+            return attempt
+        tried.append(attempt)
+        run.emit("warning", text=f"int8 costs too much with {_words(attempt)}")
+    raise GateError(
+        f"{reference.task.headline} may drop by {max_drop:g} at most; int8 was tried with "
+        + "; ".join(_words(attempt) for attempt in tried),
+        hint="a larger num_calibration or max_drop; or deploy.export, which stays in float32",
+    )
+
+
+def _attempts(onnx: bytes, rows_NCHW: np.ndarray) -> Iterator[Attempt]:
+    yield Attempt(words="every layer", excluded=())
+    names = quantizers.layers(onnx)
+    if len(names) > 2:
+        yield Attempt(words="all but the first and last layer", excluded=(names[0], names[-1]))
+    moved = quantizers.sensitivities(onnx, rows_NCHW)
+    by_harm = sorted(names, key=lambda name: -moved[name])
+    for part, share in (("quarter", 4), ("half", 2)):
+        excluded = tuple(by_harm[: max(1, len(names) // share)])
+        if len(excluded) < len(names):
+            yield Attempt(words=f"all but the most sensitive {part} of the layers", excluded=excluded)
+
+
+def _judge(attempt: Attempt, program: Program, reference: Reference, max_drop: float) -> None:
+    name = f"{program.runtime}/int8"
+    attempt.pairings[name] = reference.pair(program)
+    if attempt.pairings[name].is_within(max_drop):
+        attempt.passed[name] = program
+
+
+def _words(attempt: Attempt) -> str:
+    found = ", ".join(f"{name} {pairing}" for name, pairing in attempt.pairings.items())
+    return f"{attempt.words} ({found})"
+
+
+def _saturates() -> bool:
+    """Whether u8 x s8 products overflow 16 bits on this CPU."""
+    facts = machine.environment()
+    return facts["machine"] in ("x86_64", "AMD64") and not VNNI_FLAGS & set(facts["flags"])
+
+
+def _warn(program: Program, choice: programs.Choice, plain: dict[str, Program], run: Run) -> None:
+    """Says so where int8 is not worth it on this machine."""
+    float_ms = min(choice.latency_ms[name] for name in plain)
+    if choice.latency_ms[choice.winner] >= float_ms:
+        run.emit("warning", text=f"int8 is not faster here than float32: {choice}")
+    float_bytes = min(one.size_bytes for one in plain.values())
+    if program.size_bytes >= float_bytes:
+        run.emit("warning", text=f"int8 is not smaller: {program.size_bytes} bytes, float32 {float_bytes}")

@@ -1,0 +1,1 @@
+"""deploy: executables that answer as the model does."""

@@ -1,0 +1,84 @@
+"""export: write a model as an executable that answers as it does, checked row by row."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import GateError, UsageError
+from lichen.core.model import Model
+from lichen.core.program import Program
+from lichen.core.progress import Run
+from lichen.core.schema import Fraction, Positive
+from lichen.core.step import step
+from lichen.engine import programs
+from lichen.engine.parity import Reference
+
+
+@step
+def export(
+    model: Model | Program,
+    data: Dataset,
+    *,
+    format: Literal["auto", "onnx", "openvino"] = "auto",
+    runtime: Literal["auto", "onnxruntime", "openvino"] = "auto",
+    precision: Literal["float32", "bfloat16", "auto"] = "float32",
+    tolerance: Positive = 1e-4,
+    max_drop: Fraction = 0.005,
+    run: Run,
+) -> Program:
+    """Writes a graph from uint8 pixels to outputs, normalisation inside, for any number of rows.
+
+    Args:
+        format: auto: the runtime's own.
+        runtime: what is to run it; auto: the faster one on this machine, a recorded decision.
+        precision: bfloat16 only where it is allowed; auto: where it is faster. A Program keeps its own.
+        tolerance: largest difference from the model on validation rows, as a share of the largest output.
+        max_drop: of the headline metric on the same rows, where the arithmetic is not float32.
+
+    Raises:
+        GateError: the graph does not answer as the model does.
+        UsageError: no runtime does what was asked.
+    """
+    reference = Reference(model, data)
+    found = programs.candidates(
+        model,
+        programs.files_of(model),
+        format=format,
+        runtime=runtime,
+        precisions=_precisions(model, precision),
+    )
+    if not found:
+        raise UsageError(f"nothing writes a {type(model).__name__} as {format} in {precision} for {runtime}",
+                         hint="format='auto', runtime='auto'")  # fmt: skip
+    if precision == "auto":
+        found = {
+            name: program for name, program in found.items() if _is_good(reference, program, max_drop, run)
+        }
+    choice = programs.fastest(found, run=run, about=programs.about(model))
+    program = found[choice.winner]
+    if program.precision == "float32":
+        worst = reference.require_equal(program, tolerance)
+        run.emit("note", text=f"answers as the model to {worst:.1e} of its largest output; {choice}")
+    else:
+        pairing = reference.require_close(program, max_drop)
+        run.emit("note", text=f"{program.precision}: {pairing}; {choice}")
+    return program
+
+
+def _precisions(model: Model | Program, precision: str) -> list[str]:
+    if isinstance(model, Program):
+        return [model.precision]
+    return ["float32", "bfloat16"] if precision == "auto" else [precision]
+
+
+def _is_good(reference: Reference, program: Program, max_drop: float, run: Run) -> bool:
+    """Whether reduced precision passes the gate; float32 is asked later, and more strictly."""
+    if program.precision == "float32":
+        return True
+    try:
+        reference.require_close(program, max_drop)
+    except GateError as refusal:
+        run.emit("warning", text=f"{program.precision} is not used: {refusal.message}")
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""prepare: bring data into the record."""

@@ -1,0 +1,1 @@
+"""pretrain: weights from scratch, or from someone before us."""

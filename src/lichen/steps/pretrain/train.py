@@ -1,0 +1,87 @@
+"""train: fit a fresh net to the train rows.
+
+The net is the last epoch's (or its running average); with `patience` the best on validation.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from lichen.core.dataset import Dataset
+from lichen.core.model import Model
+from lichen.core.progress import Run
+from lichen.core.schema import Count, Fraction, Function, Natural, Net, Positive, Seed, Task
+from lichen.core.step import step
+from lichen.engine import architecture, backend, supervised
+from lichen.engine.fit import Settings, fit
+from lichen.engine.task import task_of
+
+
+@step(splits=("train", "validation"))
+def train(
+    data: Dataset,
+    *,
+    net: Net = "cnn",
+    net_options: dict | None = None,
+    task: Task = "image_classification",
+    image_size: Count | None = None,
+    epochs: Count = 10,
+    batch_size: Count | None = None,
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd",
+    rate: Positive | None = None,
+    weight_decay: Positive = 0.0005,
+    momentum: Fraction = 0.9,
+    schedule: Literal["cosine", "linear", "triangular", "constant", "step"] = "cosine",
+    warmup: Positive = 0.0,
+    label_smoothing: Fraction = 0.0,
+    clip: Positive | None = None,
+    ema: Fraction | None = None,
+    patience: Natural | None = None,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    seed: Seed = 0,
+    loss: Function | None = None,
+    metric: Function | None = None,
+    callback: Function | None = None,
+    run: Run,
+) -> Model:
+    """Trains a net from random weights.
+
+    Args:
+        net_options: what the net's builder takes, such as {"width": 256}.
+        image_size: the side pictures are resized to; None: their own size.
+        batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
+        rate: the peak rate; None: the optimizer's usual one.
+        warmup: epochs over which the rate rises.
+        label_smoothing: the share of each target that goes to all classes alike.
+        clip: the longest gradient; longer ones are scaled down.
+        ema: decay of a running average of the weights, which then answers.
+        patience: epochs without a better validation figure before it stops; the best epoch is kept.
+        precision: of the arithmetic; auto: the fastest on this machine, a recorded decision.
+        loss: (outputs, targets) -> a scalar or one number per row, in place of the task's.
+        metric: (outputs, targets) -> number on numpy arrays, judged after each epoch.
+        callback: called with each epoch's figures; True stops.
+    """
+    learnt = task_of(task)
+    learnt.check(data, "train")
+    assets = learnt.assets(data, image_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module = architecture.build(
+            net, net_options or {}, tuple(assets["image_shape"]), learnt.num_outputs(data)
+        )
+    settings = Settings(
+        epochs=epochs, optimizer=optimizer, rate=rate, weight_decay=weight_decay, momentum=momentum,
+        schedule=schedule, warmup=warmup, clip=clip, ema=ema, patience=patience, precision=precision,
+        seed=seed,
+    )  # fmt: skip
+    batches = supervised.train_batches(
+        data, assets["image_shape"], batch_size=batch_size, seed=seed, device=run.device
+    )
+    fit(
+        module, batches, settings, run=run, callback=callback, about={"net": net},
+        objective=supervised.objective(learnt, assets, label_smoothing=label_smoothing, loss=loss),
+        judge=supervised.judge(learnt, data, assets, device=run.device, metric=metric),
+    )  # fmt: skip
+    return backend.wrap(module.to("cpu"), task=task, assets=assets)

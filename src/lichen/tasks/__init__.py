@@ -1,0 +1,1 @@
+"""tasks: what is learnt: one file per task."""

@@ -1,0 +1,65 @@
+"""test_every_net: what every file of `nets/` must do; a new one is tested on the day it lands."""
+
+import pytest
+import torch
+
+from lichen.core import find
+from lichen.engine import architecture, backend
+
+SHAPE, OUTPUTS = (3, 32, 32), 5
+NAMES = sorted(
+    {name for path in find.shelf("nets").values() for name in find.variants(path)}
+    | {address for address, path in find.shelf("nets").items() if not find.variants(path)}
+)
+
+
+def built(name):
+    torch.manual_seed(0)
+    return architecture.build(name, {}, SHAPE, OUTPUTS)
+
+
+def pixels(rows, seed=1):
+    return torch.randn(rows, *SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_are_the_head_of_the_features(name):
+    net = built(name).eval()
+    x = pixels(2)
+    outputs = net(x)
+    assert outputs.shape == (2, OUTPUTS)
+    torch.testing.assert_close(outputs, net.head(net.features(x)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_learns(name):
+    net = built(name).train()
+    torch.nn.functional.cross_entropy(net(pixels(8)), torch.arange(8) % OUTPUTS).backward()
+    for parameter_name, parameter in net.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert torch.isfinite(parameter.grad).all(), parameter_name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_do_not_depend_on_the_rest_of_the_batch(name):
+    net = built(name).eval()
+    x = pixels(4)
+    with torch.no_grad():
+        torch.testing.assert_close(net(x)[:1], net(x[:1]), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_rebuilds_the_same_net(name):
+    net = built(name).eval()
+    model = backend.wrap(net, task="image_classification", assets={"image_shape": list(SHAPE)})
+    with torch.no_grad():
+        assert torch.equal(model.torch()(pixels(2)), net(pixels(2)))
+    assert (
+        backend.wrap(model.torch(), task="image_classification", assets=dict(model.assets)).digest
+        == model.digest
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equal_seeds_build_equal_nets(name):
+    assert backend.wrap(built(name)).digest == backend.wrap(built(name)).digest

@@ -1,0 +1,121 @@
+"""test_every_step: what every file of `steps/` must do; a new one is tested on the day it lands."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from lichen.core import calling, find, jsonschema, key, session, signature, step
+from lichen.core.dataset import Dataset
+from lichen.core.life import fields_of
+from lichen.data import arrays
+
+STEPS = sorted(find.shelf("steps"))
+SMALL = {
+    "epochs": 1,
+    "net": "mlp",
+    "num_calibration": 32,
+    "head_epochs": 1,
+    "max_drop": 1.0,
+    "tolerance": 0.01,
+}
+"""Options by name that keep a run short, whatever the step."""
+OUTSIDE = {"prepare.load": {"source": "digits"}, "pretrain.load": {"net": "mlp", "weights": None}}
+
+
+def data(seed=0):
+    draws = np.random.Generator(np.random.Philox(seed))
+    targets = np.arange(240) % 3
+    images = draws.integers(0, 90, (240, 3, 8, 8)) + 80 * targets[:, None, None, None]
+    return arrays.arrays(images.astype("uint8"), targets, labels=["a", "b", "c"])
+
+
+def inputs(read):
+    with session.using(session.Session()):
+        rows = data()
+        found = {"Dataset": rows}
+        if any("Model" in taken.kinds for taken in read.values):
+            found["Model"] = step.by_address("pretrain.train")(rows, net="mlp", epochs=1)
+        if any(taken.kinds == ("Program",) for taken in read.values):
+            found["Program"] = step.by_address("deploy.export")(found["Model"], rows)
+    return {taken.name: next((found[kind] for kind in taken.kinds if kind in found), None)
+            for taken in read.values if not taken.may_be_none}  # fmt: skip
+
+
+def without_test(rows):
+    kept = {name: split for name, split in rows.splits.items() if name != "test"}
+    return Dataset(manifest={**rows.manifest, "splits": kept}, blobs=rows.blobs, root=rows.root)
+
+
+def small(read):
+    return {
+        **{name: given for name, given in SMALL.items() if name in read.options},
+        **OUTSIDE.get(read.address, {}),
+    }
+
+
+@pytest.mark.parametrize("address", STEPS)
+def test_what_is_read_off_the_source_is_what_python_sees(address):
+    read, seen = signature.of("steps", address), inspect.signature(step.by_address(address).fn)
+    assert [*(taken.name for taken in read.values), *read.options] == [
+        name for name in seen.parameters if name != "run"
+    ]
+    for name, option in read.options.items():
+        default = seen.parameters[name].default
+        assert option.is_required == (default is inspect.Parameter.empty)
+        if not option.is_required:
+            assert option.default == default
+
+
+@pytest.mark.parametrize("address", STEPS)
+def test_its_defaults_are_valid_and_it_has_a_caption_and_a_docstring(address):
+    read = signature.of("steps", address)
+    for option in read.options.values():
+        if not option.is_required:
+            option.check(option.default)
+    assert len(read.caption) > 10
+    assert len(read.doc) > 10
+    assert read.returns or read.fields
+    for name in read.options:
+        if name not in step.by_address("pretrain.train").signature.options:
+            assert name in read.doc or "seed" in name, f"the docstring does not say what `{name}` is"
+
+
+@pytest.mark.parametrize("address", STEPS)
+def test_a_key_needs_no_import_of_the_step_and_names_its_own_file(address):
+    read = signature.of("steps", address)
+    code = key.code.closure([key.step_module(address)])
+    assert f"lichen.steps.{address}" in code.modules
+    assert not any(module.startswith("lichen.core") for module in code.modules)
+    assert any(address in str(item) for item in jsonschema.recipe()["properties"]["steps"]["items"]["anyOf"])
+    assert read.removal() is None or read.removal() == "identity" or set(read.removal()) <= set(read.options)
+
+
+@pytest.mark.parametrize("address", STEPS)
+def test_it_is_pure_and_never_opens_test_unasked(address):
+    read = signature.of("steps", address)
+    given = inputs(read)
+    before = {name: value.digest for name, value in given.items()}
+    with session.using(session.Session()) as here:
+        first = calling.execute(step.by_address(address), given, small(read), here)
+        again = calling.execute(step.by_address(address), given, small(read), here)
+    assert {name: value.digest for name, value in given.items()} == before
+    outputs = fields_of(first)
+    assert {name: value.digest for name, value in outputs.items()} == {
+        name: value.digest for name, value in fields_of(again).items()
+    }
+    for name, value in outputs.items():
+        assert type(value).__name__ in (read.returns or (read.fields[name],))
+        assert value.made.call.step == address
+        assert "test" not in value.made.call.read
+
+
+@pytest.mark.parametrize("address", [a for a in STEPS if signature.of("steps", a).splits != "split"])
+def test_it_works_without_a_test_split_at_all(address):
+    read = signature.of("steps", address)
+    given = {
+        name: without_test(value) if isinstance(value, Dataset) else value
+        for name, value in inputs(read).items()
+    }
+    with session.using(session.Session()) as here:
+        calling.execute(step.by_address(address), given, small(read), here)

@@ -1,0 +1,145 @@
+"""finetune: what is frozen stays to the bit, and a killed call goes on to the same bytes."""
+
+import numpy as np
+import pytest
+import torch
+from quiet import Quiet, Stopped
+
+import lichen as li
+from lichen.core.errors import UsageError
+from lichen.engine import layers, probe
+from lichen.engine.lesson import Lesson
+from lichen.engine.task import task_of
+
+finetune = li.adapt.finetune.fn
+
+
+def rows(num_classes=4, seed=0, side=10):
+    """Pictures whose class is which quarter is bright."""
+    generator = np.random.default_rng(seed)
+    targets = np.arange(160) % num_classes
+    images = generator.integers(0, 120, (160, 3, side, side), dtype=np.uint8)
+    half = side // 2
+    for image, target in zip(images, targets):
+        down, across = divmod(int(target), 2)
+        image[:, down * half : (down + 1) * half, across * half : (across + 1) * half] += 80
+    return li.arrays(images, targets, splits=["train"] * 112 + ["validation"] * 48)
+
+
+def model(data=None, **options):
+    return li.pretrain.load(
+        data or rows(), net="cifar_resnet", net_options={"depth": 8}, weights=None, **options
+    )
+
+
+def tensors(value):
+    return value.torch().state_dict()
+
+
+def tuned(start, data, run=None, **changes):
+    """A step's plain function with every option at its default but these."""
+    options = li.adapt.finetune.signature.check(changes)
+    return finetune(start, data, **options, run=run or Quiet())
+
+
+def changed(before, after):
+    return {name for name, tensor in tensors(after).items() if not torch.equal(tensor, tensors(before)[name])}
+
+
+@pytest.mark.parametrize("policy", [[], ["flip"]])
+def test_with_a_frozen_body_only_the_head_learns(policy):
+    data = li.augment.policy(rows(), ops=policy)
+    start = model(data)
+    after = tuned(start, data, freeze="body", epochs=2, head_epochs=0)
+    assert changed(start, after) == {"head.weight", "head.bias"}
+
+
+def test_frozen_layers_and_norms_keep_every_bit():
+    data, start = rows(), model()
+    stem = changed(start, tuned(start, data, freeze="stem", epochs=1, head_epochs=0))
+    assert stem and not any(name.startswith(("conv1", "bn1")) for name in stem)
+    norms = changed(start, tuned(start, data, freeze="norms", epochs=1, head_epochs=0))
+    assert norms and not any("bn" in name for name in norms)
+    assert any(
+        "running_mean" in name
+        for name in changed(start, tuned(start, data, freeze="none", epochs=1, head_epochs=0))
+    )
+
+
+def test_no_gradient_is_computed_for_what_is_frozen():
+    module = model().torch()
+    layers.freeze(module, "half")
+    module(torch.randn(2, 3, 10, 10)).sum().backward()
+    assert module.conv1.weight.grad is None and module.layer3[0].conv1.weight.grad is not None
+
+
+def test_a_probe_on_cached_features_equals_one_that_asks_the_body_each_time():
+    data, start = rows(), model()
+    cached = tuned(start, data, freeze="body", epochs=3, head_epochs=0, precision="float32")
+    module = start.torch()
+    layers.freeze(module, "body")
+    options = li.adapt.finetune.signature.check({"epochs": 3})
+    from lichen.engine.job import Settings
+
+    settings = Settings(epochs=3, optimizer="adamw", weight_decay=0.01, warmup=0.5, precision="float32",
+                        layer_decay=options["layer_decay"])  # fmt: skip
+    lesson = Lesson(task=task_of("image_classification"), data=data, assets=start.assets)
+    lesson.fit(module, settings, run=Quiet())
+    assert torch.allclose(tensors(cached)["head.weight"], module.head.weight, atol=1e-5)
+
+
+def test_the_body_is_asked_once_per_row(monkeypatch):
+    asked = []
+    features = probe._features
+    monkeypatch.setattr(probe, "_features", lambda *args: asked.append(args[2].num_rows) or features(*args))
+    tuned(model(), rows(), freeze="body", epochs=5)
+    assert sorted(asked) == [48, 112]
+
+
+def test_a_new_head_is_warmed_up_alone_before_the_body_moves():
+    run, data = Quiet(), rows()
+    after = tuned(model(), data, run=run, epochs=1, head_epochs=4)
+    phases = [fields.get("phase") for fields in run.history()]
+    assert phases == ["head"] * 4 + [None] and "is_head_new" not in after.assets
+    again = Quiet()
+    tuned(after, data, run=again, epochs=1)
+    assert [fields.get("phase") for fields in again.history()] == [None]
+
+
+def test_other_labels_get_a_head_of_their_own_and_the_old_normalisation():
+    start = tuned(model(normalisation="half"), rows(), epochs=1)
+    after = tuned(start, rows(2, seed=5), epochs=1)
+    assert after.assets["labels"] == ["0", "1"] and tensors(after)["head.weight"].shape[0] == 2
+    assert after.assets["mean"] == [0.5] * 3 and after.options["num_outputs"] == 2
+    with pytest.raises(UsageError, match="head='new'"):
+        tuned(start, rows(2), head="keep")
+
+
+def test_a_model_of_another_picture_size_learns():
+    data = rows(side=10)
+    start = model(data, image_size=16)
+    assert tuned(start, data, epochs=1).assets["image_shape"] == [3, 16, 16]
+
+
+def test_it_learns():
+    data = rows()
+    after = li.adapt.finetune(model(data), data, epochs=6, rate=0.01)
+    assert li.evaluate(after, data).value > 0.9
+
+
+@pytest.mark.parametrize("freeze", ["none", "body"])
+def test_a_killed_call_resumes_to_the_same_bytes(freeze):
+    data, start = rows(), model()
+    whole = tuned(start, data, epochs=3, head_epochs=2, freeze=freeze)
+    run = Quiet(stop_after=7)
+    with pytest.raises(Stopped):
+        tuned(start, data, run=run, epochs=3, head_epochs=2, freeze=freeze)
+    assert run.kept is not None
+    resumed = tuned(start, data, run=Quiet(kept=run.kept), epochs=3, head_epochs=2, freeze=freeze)
+    assert resumed.digest == whole.digest
+
+
+def test_patience_keeps_the_best_epoch():
+    run, data = Quiet(), rows()
+    tuned(model(), data, run=run, epochs=30, patience=1, rate=0.01)
+    assert "stop" in run.decisions and len([f for f in run.history() if "phase" not in f]) < 30

@@ -1,0 +1,109 @@
+"""test_export: what is shipped answers as what was trained, whatever runs it."""
+
+import numpy as np
+import pytest
+
+from lichen.core import session
+from lichen.core.calling import execute
+from lichen.core.errors import GateError, UsageError
+from lichen.core.session import Session
+from lichen.core.step import by_address
+from lichen.data import arrays
+from lichen.engine import answer, evaluate, graph
+
+export = by_address("deploy.export")
+
+
+def pictures():
+    draws = np.random.Generator(np.random.Philox(1))
+    targets = np.arange(200) % 3
+    images = draws.integers(0, 90, (200, 1, 8, 8)) + 75 * targets[:, None, None, None]
+    return arrays.arrays(images.astype("uint8"), targets, labels=["a", "b", "c"])
+
+
+@pytest.fixture(scope="module")
+def life():
+    data = pictures()
+    with session.using(Session()):
+        return by_address("pretrain.train")(data, net="cnn", epochs=2), data
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("format", ["auto", "onnx", "openvino"])
+def test_every_format_and_runtime_answers_as_the_model(life, runtime, format):
+    model, data = life
+    if (runtime, format) == ("onnxruntime", "openvino"):
+        with (
+            pytest.raises(UsageError, match="as openvino in float32 for onnxruntime"),
+            session.using(Session()),
+        ):
+            export(model, data, runtime=runtime, format=format)
+        return
+    with session.using(Session()):
+        program = export(model, data, runtime=runtime, format=format)
+    native = "onnx" if runtime == "onnxruntime" else "openvino"
+    assert (program.runtime, program.format) == (runtime, native if format == "auto" else format)
+    images = data.rows("test").images
+    expected = answer.logits(model, images)
+    np.testing.assert_allclose(
+        answer.logits(program, images), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+    )
+    before, after = (evaluate.score(value, data, "test") for value in (model, program))
+    assert (
+        before.value == after.value
+        and program.predict(images[:3])[0]["label"] == model.predict(images[:3])[0]["label"]
+    )
+
+
+def test_the_runtime_is_a_recorded_decision_and_is_replayed(life):
+    model, data = life
+    with session.using(Session()) as here:
+        program = export(model, data)
+        choice = program.made.call.decisions["runtime"]
+        assert choice["winner"] == f"{program.runtime}/{program.precision}"
+        assert set(choice["latency_ms"]) == {"onnxruntime/float32", "openvino/float32"}
+        other = next(name for name in choice["latency_ms"] if name != choice["winner"])
+        replayed = execute(export, {"model": model, "data": data}, {}, here,
+                           decisions={"runtime": {**choice, "winner": other}})  # fmt: skip
+    assert f"{replayed.runtime}/{replayed.precision}" == other
+
+
+def test_bfloat16_is_used_only_where_it_is_asked_for(life):
+    model, data = life
+    with session.using(Session()):
+        assert export(model, data).precision == "float32"
+        narrow = export(model, data, precision="bfloat16", max_drop=1.0)
+        with pytest.raises(UsageError):
+            export(model, data, precision="bfloat16", runtime="onnxruntime")
+    assert (narrow.runtime, narrow.precision) == ("openvino", "bfloat16")
+
+
+def test_a_program_is_exported_again_in_another_format(life):
+    model, data = life
+    with session.using(Session()):
+        first = export(model, data, format="onnx", runtime="onnxruntime")
+        second = export(first, data, format="openvino")
+        with pytest.raises(UsageError, match="as onnx"):
+            export(second, data, format="onnx")
+    assert (
+        second.source == first.digest
+        if hasattr(second, "source")
+        else second.manifest["source"] == first.digest
+    )
+    images = data.rows("test").images
+    np.testing.assert_allclose(
+        answer.logits(second, images), answer.logits(first, images), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_graph_that_is_not_the_model_never_leaves(life, monkeypatch):
+    model, data = life
+    whole = graph.onnx_of
+
+    def without_normalisation(of):
+        bare = {**of.manifest, "assets": {**of.assets, "mean": [0.0], "std": [1.0]}}
+        return whole(type(of)(manifest=bare, blobs=of.blobs))
+
+    monkeypatch.setattr(graph, "onnx_of", without_normalisation)
+    with session.using(Session()), pytest.raises(GateError, match="the export must answer as the model"):
+        export(model, data)
