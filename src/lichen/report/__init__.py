@@ -1,0 +1,1 @@
+"""report: reads lineages and events, draws; nothing below knows it."""

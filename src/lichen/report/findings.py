@@ -1,0 +1,223 @@
+"""findings: everything the store recorded about the life behind a value, in a fixed order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lichen.core import events, machine, tally
+from lichen.core.dataset import Dataset
+from lichen.core.errors import NotFoundError, UsageError
+from lichen.core.lineage import Call, Made
+from lichen.core.model import Model
+from lichen.core.program import Program
+from lichen.core.scores import Scores
+from lichen.core.session import Session
+from lichen.core.store import Store
+from lichen.core.tally import Row
+from lichen.core.value import Value
+
+KEY_LENGTH = 16
+"""Characters of a call's key that its events carry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One output of one call of the life: what it is, its row of the life table and its validation scores."""
+
+    call: Call
+    row: Row
+    value: Value | None
+    """None when the store no longer has it."""
+    scores: Scores | None = None
+
+    @property
+    def name(self) -> str:
+        """The step's short name, as charts show it."""
+        return self.row.step.rpartition(":")[2].partition(".")[2] or self.row.step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a report is made from; equal findings make equal pages."""
+
+    value: Model | Program
+    made: Made
+    stages: tuple[Stage, ...]
+    data: Dataset | None
+    """The last dataset of the life."""
+    test: Scores | None
+    times_opened: int
+    history: Mapping[str, Sequence[Mapping[str, Any]]]
+    """Per call id the epochs of its training."""
+    notes: Mapping[str, Sequence[tuple[str, str]]]
+    """Per call id (kind, text) of its notes and warnings."""
+    ablation: Mapping[str, Any] | None
+    packages: Mapping[str, str]
+    """Versions that the code of the life was recorded with."""
+
+    @property
+    def calls(self) -> list[Call]:
+        return self.made.call.history()
+
+    @property
+    def last(self) -> Stage:
+        """The stage of the value itself."""
+        return next(stage for stage in reversed(self.stages) if stage.row.digest == self.value.digest)
+
+    @property
+    def models(self) -> list[Stage]:
+        """The stages that made a Model or Program which is still there."""
+        return [stage for stage in self.stages if isinstance(stage.value, Model | Program)]
+
+    @property
+    def labels(self) -> list[str]:
+        return list(self.value.assets.get("labels") or (self.data.labels if self.data else []))
+
+
+def gather(value: Value, session: Session) -> Findings:
+    """Reads the store; nothing is computed and nothing is written.
+
+    Raises:
+        UsageError: there is no store, or the value is no Model or Program made by recorded steps.
+    """
+    store = session.store
+    if store is None or value.made is None or not isinstance(value, Model | Program):
+        raise UsageError(f"a report is of a Model or Program that recorded steps made, not of {value!r}")
+    calls = value.made.call.history()
+    data = _last_data(calls, store)
+    told = list(_told(store.folder / "runs", calls))
+    studies = [
+        event
+        for event in told
+        if event["kind"] == "study" and event["study"] == "ablate" and event.get("digest") == value.digest
+    ]
+    return Findings(
+        value=value,
+        made=value.made,
+        data=data,
+        stages=tuple(_stages(calls, data, store)),
+        test=_scores(value, "test", data, store),
+        times_opened=tally.times_opened(value, session),
+        history={call.id: _epochs(call, told) for call in calls},
+        notes={call.id: _notes(call, told) for call in calls},
+        ablation=studies[-1]["found"] if studies else None,
+        packages={
+            name: version
+            for call in calls
+            for name, version in sorted(store.detail(call.code)["packages"].items())
+        },
+    )
+
+
+def _last_data(calls: Sequence[Call], store: Store) -> Dataset | None:
+    found = (
+        _kept(call.outputs[name], store)
+        for call in reversed(calls)
+        for name, kind in call.kinds.items()
+        if kind == "dataset"
+    )
+    return next((value for value in found if isinstance(value, Dataset)), None)
+
+
+def _kept(digest: str, store: Store) -> Value | None:
+    try:
+        return store.value(digest)
+    except NotFoundError:
+        return None
+
+
+def _stages(calls: Sequence[Call], data: Dataset | None, store: Store) -> Iterator[Stage]:
+    for call in calls:
+        for field, digest in call.outputs.items():
+            value = _kept(digest, store)
+            is_scored = isinstance(value, Model | Program)
+            scores = _scores(value, "validation", data, store) if value is not None and is_scored else None
+            yield Stage(call=call, row=_row(call, field, value, scores, store), value=value, scores=scores)
+
+
+def _row(call: Call, field: str, value: Value | None, scores: Scores | None, store: Store) -> Row:
+    name = f"{call.step}.{field}" if field else call.step
+    facts = (
+        ", ".join(f"{key} {text}" for key, text in value.facts().items())
+        if value
+        else "no longer in the store"
+    )
+    quality: dict[str, Any] = {}
+    if scores is not None:
+        low, high = scores.interval
+        quality = {
+            "split": scores.split,
+            "metric": scores.headline,
+            "value": scores.value,
+            "low": low,
+            "high": high,
+            "num_rows": scores.num_rows,
+        }
+    return Row(
+        step=name,
+        digest=call.outputs[field],
+        kind=call.kinds[field],
+        facts=facts,
+        seconds=call.seconds,
+        num_params=getattr(value, "num_params", None),
+        size_bytes=getattr(value, "size_bytes", None),
+        **quality,
+        **_cost(call, field, store),
+    )
+
+
+def _cost(call: Call, field: str, store: Store) -> dict[str, Any]:
+    """What was measured on the machine of the call, or else on the first by name."""
+    rows = store.records.rows(
+        "SELECT machine, cost FROM costs WHERE digest = ? ORDER BY machine = ? DESC, machine",
+        [call.outputs[field], machine.name_of(call.environment)],
+    )
+    return json.loads(rows[0]["cost"]) if rows else {}
+
+
+def _scores(value: Value, split: str, data: Dataset | None, store: Store) -> Scores | None:
+    """The newest recorded scores on a split, those of the life's own rows before any others."""
+    found = [
+        (scores.manifest["data"] == (data and data.identity((split,))), call.started, call.id, scores)
+        for call, scores in tally.recorded(value, store)
+        if scores.split == split
+    ]
+    return max(found, key=lambda entry: entry[:3])[3] if found else None
+
+
+def _told(runs: Path, calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
+    """Events of all runs in order that name one of these calls, and every study."""
+    keys = {call.key[:KEY_LENGTH] for call in calls}
+    wanted = [f'"key":"{key}"'.encode() for key in sorted(keys)] + [b'"kind":"study"']
+    for path in sorted(runs.glob("*/events.jsonl")):
+        whole = path.read_bytes()
+        if any(mark in whole for mark in wanted):
+            for event in events.read(path):
+                if event["kind"] == "study" or event.get("key") in keys:
+                    yield {**event, "run": path.parent.name}
+
+
+def _epochs(call: Call, told: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """One event per epoch: of the run that made the call, then of earlier ones that it resumed."""
+    found: dict[int, Mapping[str, Any]] = {}
+    for event in told:
+        is_mine = (
+            event["kind"] == "history" and event["key"] == call.key[:KEY_LENGTH] and event["run"] <= call.run
+        )
+        if is_mine and "epoch" in event:
+            found[event["epoch"]] = event
+    return [found[epoch] for epoch in sorted(found)]
+
+
+def _notes(call: Call, told: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    return [
+        (event["kind"], str(event.get("text", "")))
+        for event in told
+        if event["kind"] in ("note", "warning")
+        and event.get("key") == call.key[:KEY_LENGTH]
+        and event["run"] == call.run
+    ]

@@ -1,0 +1,159 @@
+"""samples: pictures of validation with what was said about them, and what the policy makes of train rows.
+
+Shapes: N rows of the split, B rows shown, C channels, H height, W width, D draws of the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import LichenError
+from lichen.core.scores import Scores
+from lichen.data import augment, draws
+from lichen.report import figures
+from lichen.report.findings import Findings
+from lichen.report.markup import Inside, Markup, join, note, section, tag
+from lichen.report.png import data_uri
+
+PER_GROUP = 10
+SIDE = 96
+"""Pixels of a picture's longer side at most; smaller ones keep their size and are enlarged by the page."""
+NUM_VARIED, NUM_DRAWS = 4, 9
+SEED = 0
+"""Of the draws that are shown."""
+
+
+def samples(found: Findings) -> Markup:
+    """Random, worst and confidently wrong rows of validation."""
+    scores = found.last.scores
+    if (
+        scores is None
+        or found.data is None
+        or not {"truth", "answer", "confidence"} <= scores.answers().keys()
+    ):
+        return section("samples", "Samples", note("There are no answers to show rows of."))
+    if scores.manifest["data"] != found.data.identity((scores.split,)):
+        return section("samples", "Samples", note("The scores are of other rows than this life's."))
+    answers = {name: array.numpy() for name, array in scores.answers().items()}
+    try:
+        parts = [_group(found, scores, answers, title, rows) for title, rows in groups(answers)]
+    except (LichenError, OSError) as error:
+        return section("samples", "Samples", note(f"The rows are gone: {gone(error)}"))
+    return section("samples", "Samples", *parts)
+
+
+def gone(error: LichenError | OSError) -> str:
+    """Why rows cannot be shown, without the place on this machine."""
+    return (
+        f"{error.message}."
+        if isinstance(error, LichenError)
+        else f"{error.strerror or type(error).__name__}."
+    )
+
+
+def groups(answers: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+    """Rows to show: some by the hash of their place, the highest losses, the most certain errors."""
+    num_rows = len(answers["truth"])
+    hashes_N = draws.hashes(np.arange(num_rows), seed=SEED, epoch=0)
+    wrong = np.flatnonzero(answers["truth"] != answers["answer"])
+    certain = wrong[np.argsort(-answers["confidence"][wrong], kind="stable")]
+    loss_N = answers.get("loss", -answers["outcome"])
+    return [
+        ("At random", np.argsort(hashes_N, kind="stable")[:PER_GROUP]),
+        ("Worst: the highest losses", np.argsort(-loss_N, kind="stable")[:PER_GROUP]),
+        ("Wrong with confidence", certain[:PER_GROUP]),
+    ]
+
+
+def _group(
+    found: Findings, scores: Scores, answers: dict[str, np.ndarray], title: str, rows: np.ndarray
+) -> Markup:
+    if not len(rows):
+        return join([tag("h3", None, title), note("No row of validation was answered wrongly.")])
+    assert found.data is not None
+    names, read = found.labels, found.data.rows(scores.split)
+    pixels_BCHW = pictures(found.data, scores.split, rows)
+    shown = []
+    for pixels_CHW, row in zip(pixels_BCHW, rows.tolist(), strict=True):
+        truth, answer = (names[int(answers[what][row])] for what in ("truth", "answer"))
+        is_right = truth == answer
+        said = (
+            [tag("b", None, truth)]
+            if is_right
+            else [tag("b", None, truth), tag("span", {"class": "bad"}, f"✗ {answer}")]
+        )
+        place = read.describe(row).rpartition("/")[2]
+        said.append(
+            tag("small", None, f"{'✓ ' if is_right else ''}{figures.share(answers['confidence'][row])}")
+        )
+        shown.append(_shot(pixels_CHW, f"{truth}, answered {answer}: {place}", said))
+    return join([tag("h3", None, title), tag("div", {"class": "shots"}, *shown)])
+
+
+def _shot(pixels_CHW: np.ndarray, name: str, said: Sequence[Inside]) -> Markup:
+    height, width = pixels_CHW.shape[1:]
+    picture = tag(
+        "img", {"src": data_uri(pixels_CHW), "alt": name, "title": name, "width": width, "height": height}
+    )
+    return tag("div", {"class": "shot"}, picture, tag("p", None, *said))
+
+
+def pictures(data: Dataset, split: str, rows: np.ndarray) -> np.ndarray:
+    """uint8 (B, C, H, W) of some rows, no larger than SIDE."""
+    read = data.rows(split)
+    is_small = read.is_uniform and max(read.shape[1:]) <= SIDE
+    return read.batch(rows, None if is_small else SIDE)
+
+
+def augmentation(found: Findings) -> Markup:
+    """Train rows beside several draws of the policy, as training saw them."""
+    data = found.data
+    if data is None or not data.policy:
+        return section("augmentation", "Augmentation", note("Train rows were not varied."))
+    try:
+        original_BCHW, drawn = _drawn(data)
+    except (LichenError, OSError) as error:
+        return section("augmentation", "Augmentation", note(f"The rows are gone: {gone(error)}"))
+    rows = [
+        tag(
+            "div",
+            {"class": "draws"},
+            _plain(original_BCHW[row], "as it is"),
+            *(_plain(batch_BCHW[row], f"draw {number + 1}") for number, batch_BCHW in enumerate(drawn)),
+        )
+        for row in range(len(original_BCHW))
+    ]
+    policy = ", ".join(f"{entry['op']} {entry['strength']:g}" for entry in data.policy)
+    return section(
+        "augmentation",
+        "Augmentation",
+        *rows,
+        note(f"Left: train rows as they are; right: {NUM_DRAWS} draws of the policy {policy}."),
+    )
+
+
+def _drawn(data: Dataset) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Some train rows (B, C, H, W) and the same under several epochs' draws."""
+    read = data.rows("train")
+    hashes_N = draws.hashes(np.arange(read.num_rows), seed=SEED, epoch=0)
+    rows = np.argsort(hashes_N, kind="stable")[:NUM_VARIED]
+    original_BCHW = np.ascontiguousarray(pictures(data, "train", rows))
+    images = torch.from_numpy(original_BCHW.copy())
+    ids = torch.from_numpy(read.ids[rows].view(np.int64).copy())
+    numbers = torch.tensor(augment.numbers(data.policy), dtype=torch.int64)
+    drawn = []
+    for epoch in range(NUM_DRAWS):
+        uniforms = draws.uniforms(ids, numbers, seed=SEED, epoch=epoch).float()
+        drawn.append(
+            augment.apply(data.policy, images, uniforms).round().clamp(0, 255).to(torch.uint8).numpy()
+        )
+    return original_BCHW, drawn
+
+
+def _plain(pixels_CHW: np.ndarray, name: str) -> Markup:
+    height, width = pixels_CHW.shape[1:]
+    return tag("img", {"src": data_uri(pixels_CHW), "alt": name, "width": width, "height": height})

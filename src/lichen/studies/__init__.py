@@ -1,0 +1,1 @@
+"""studies: functions over lineages."""

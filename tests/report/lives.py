@@ -1,0 +1,74 @@
+"""lives: small lives with a store, for the tests of reports."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lichen.core import life, recipefile, session, tally
+from lichen.report.png import encode
+
+DIGITS = """
+lichen: 1
+data: digits
+steps:
+  - augment.policy: {ops: [shift, rotate]}
+  - pretrain.train: {net: mlp, epochs: 3, precision: float32}
+  - deploy.export: {}
+"""
+PICTURES = """
+lichen: 1
+data: {source: SOURCE}
+steps:
+  - pretrain.train: {net: mlp, epochs: 1, precision: float32}
+"""
+ABLATION = {
+    "metric": "accuracy",
+    "whole": 0.9,
+    "num_rows": 120,
+    "num_seeds": 3,
+    "level": 0.95,
+    "kept": ["prepare.load"],
+    "rows": [
+        {"step": "augment.policy", "worth": 0.031, "low": 0.01, "high": 0.052, "verdict": "helps"},
+        {
+            "step": "compress.prune",
+            "worth": -0.02,
+            "low": -0.03,
+            "high": -0.01,
+            "verdict": "harms",
+            "parameters": [100, 400],
+            "size_bytes": [400, 1600],
+        },
+    ],
+}
+
+
+def live(text, folder, *, test=True, study=None):
+    """Runs a recipe as `lichen run` does; the value it ends with."""
+    with session.opened(folder) as opened:
+        told = recipefile.parse(text)
+        chain = life.run(told, opened, lambda line, result, chain: _row(line, result, chain, opened))
+        value, data = chain.current["model"], chain.current["data"]
+        if test:
+            tally.evaluate(value, data, "test", opened)
+        if study:
+            opened.events.emit("study", study="ablate", digest=value.digest, found=study)
+    return value
+
+
+def _row(line, result, chain, opened):
+    for value in life.fields_of(result).values():
+        tally.row(line.step, value, chain.current["data"], opened)
+
+
+def pictures(folder, labels, names, per_label=12, side=8):
+    """A folder of PNGs per split and label; file names from `names`, numbered."""
+    draws = np.random.Generator(np.random.Philox(1))
+    for split in ("train", "validation", "test"):
+        for place, label in enumerate(labels):
+            (folder / split / label).mkdir(parents=True)
+            for number in range(per_label):
+                pixels = draws.integers(0, 120, (3, side, side)).astype("uint8")
+                pixels[place % 3] += 100
+                (folder / split / label / f"{number:03d}{names}.png").write_bytes(encode(pixels))
+    return folder
