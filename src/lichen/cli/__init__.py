@@ -1,0 +1,1 @@
+"""cli: the door: one file per family of verbs."""

@@ -1,0 +1,218 @@
+"""shipping: a value leaves the store: its files, its labels, how to run them, the proof that they answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lichen.cli import snippets
+from lichen.core import calling, step
+from lichen.core.array import Array
+from lichen.core.dataset import Dataset
+from lichen.core.disk import disk_error
+from lichen.core.errors import GateError, MachineError, UsageError, missing_package
+from lichen.core.model import Model
+from lichen.core.program import Program
+from lichen.core.session import Session
+from lichen.core.value import size_text
+from lichen.core.valuefile import read
+from lichen.engine import answer, backend, parity, runtimes, supervised
+
+TOLERANCE = 1e-5
+"""The files hold the same arithmetic: only the order of sums may differ, as a share of the largest output."""
+NUM_NOISE = 32
+Answering = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parcel:
+    """What was written, and what the check said."""
+
+    folder: Path
+    format: str
+    digest: str
+    files: tuple[str, ...]
+    checked: str
+
+    def sizes(self) -> list[tuple[str, str]]:
+        return [
+            (str(self.folder / name), size_text((self.folder / name).stat().st_size)) for name in self.files
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"folder": str(self.folder), "format": self.format, "digest": self.digest,
+                "files": list(self.files), "checked": self.checked}  # fmt: skip
+
+
+def require_free(folder: Path, *, is_forced: bool) -> None:
+    """Refuses a folder that holds files.
+
+    Raises:
+        UsageError: it does, or it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("--out must be a folder; this is a file", where=str(folder))
+    if folder.is_dir() and any(folder.iterdir()) and not is_forced:
+        raise UsageError(
+            "the folder to write to must be empty", where=str(folder), hint="--force writes into it"
+        )
+
+
+def pack(
+    value: Model | Program,
+    folder: Path,
+    *,
+    format: str | None,
+    data: Dataset | None,
+    session: Session,
+    name: str,
+) -> Parcel:
+    """Writes into a folder beside the wanted one, checks what lies there, and moves it.
+
+    Raises:
+        UsageError: the value cannot be had in that format.
+        GateError: what was written does not answer as the value.
+        MachineError: disk full or no permission.
+    """
+    format = format or (value.format if isinstance(value, Program) else "onnx")
+    shipped = _converted(value, format, data, session)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            checked = _check(shipped, WRITERS[format](shipped, part), data)
+            _write_words(shipped, part, format, f"{name} ({shipped.digest[:10]})", checked)
+            files = tuple(sorted(path.name for path in part.iterdir()))
+            folder.mkdir(exist_ok=True)
+            for file in files:
+                os.replace(part / file, folder / file)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise disk_error(error, folder) from error
+    return Parcel(folder=folder, format=format, digest=shipped.digest, files=files, checked=checked)
+
+
+def _converted(
+    value: Model | Program, format: str, data: Dataset | None, session: Session
+) -> Model | Program:
+    """The value in a format that a runtime reads: by `deploy.export`, which checks it row by row."""
+    if format == "lichen" or (isinstance(value, Program) and value.format == format):
+        return value
+    if format == "safetensors":
+        if isinstance(value, Program):
+            raise UsageError(
+                "safetensors hold the weights of a Model; this is a Program",
+                hint=f"--format {value.format}, or export the Model that it was made from",
+            )
+        return value
+    if data is None:
+        raise UsageError("the data that an export is checked on are not here", hint="--data names them")
+    one = step.by_address("deploy.export")
+    made = calling.execute(one, calling.bind(one.signature, (value, data), {}), {"format": format}, session)
+    assert isinstance(made, Program)
+    return made
+
+
+def _write_program(value: Model | Program, part: Path) -> Answering:
+    assert isinstance(value, Program)
+    value.write(part)
+    files = {path.name: memoryview(path.read_bytes()) for path in part.iterdir()}
+    return runtimes.load(value.runtime, files, precision=value.precision)
+
+
+def _write_lichen(value: Model | Program, part: Path) -> Answering:
+    found = read(value.save(part / "model.lichen"))
+    assert isinstance(found, Model | Program)
+    return lambda images: answer.logits(found, images)
+
+
+def _write_safetensors(value: Model | Program, part: Path) -> Answering:
+    assert isinstance(value, Model)
+    try:
+        from safetensors.numpy import load_file
+        from safetensors.torch import save_file
+    except ImportError:
+        raise missing_package("safetensors", "vision") from None
+    tensors = {name: backend.tensor_of(array) for name, array in value.weights().items()}
+    save_file(tensors, part / "model.safetensors", metadata={"net": value.net})
+    about = {
+        "net": value.net,
+        "options": dict(value.options),
+        "task": value.task,
+        "assets": dict(value.assets),
+    }
+    (part / "model.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+    weights = {name: Array.of(array) for name, array in load_file(part / "model.safetensors").items()}
+    found = Model.build(
+        net=value.net, options=value.options, weights=weights, task=value.task, assets=value.assets
+    )
+    return lambda images: answer.logits(found, images)
+
+
+WRITERS: dict[str, Callable[[Model | Program, Path], Answering]] = {
+    "onnx": _write_program,
+    "openvino": _write_program,
+    "lichen": _write_lichen,
+    "safetensors": _write_safetensors,
+}
+"""Each writes a value's files into a folder, and answers from what it reads back there."""
+
+
+def _check(value: Model | Program, answering: Answering, data: Dataset | None) -> str:
+    images_NCHW, rows = _rows(value, data)
+    wanted_NK, found_NK = answer.logits(value, images_NCHW), answering(images_NCHW)
+    worst = float(np.abs(wanted_NK - found_NK).max()) / max(float(np.abs(wanted_NK).max()), 1e-12)
+    if not worst <= TOLERANCE:
+        raise GateError(
+            f"what was written must answer as the value; on {rows} it differs by {worst:.3g} of the "
+            "largest output",
+            hint="nothing was kept",
+        )
+    return f"answers as the value on {rows}" + (
+        f", to {worst:.1g} of the largest output" if worst else ", bit by bit"
+    )
+
+
+def _rows(value: Model | Program, data: Dataset | None) -> tuple[np.ndarray, str]:
+    """uint8 (N, C, H, W): the rows that gates ask about, or noise where the data are gone."""
+    shape = value.assets["image_shape"]
+    try:
+        if data is not None:
+            rows = parity.judging_rows(data)
+            return supervised.pixels(rows, shape), f"{rows.num_rows} rows of {rows.split}"
+    except MachineError:
+        pass
+    noise = np.random.default_rng(0).integers(0, 256, (NUM_NOISE, *shape), dtype=np.uint8)
+    return noise, f"{NUM_NOISE} pictures of noise (the data are not here)"
+
+
+def _write_words(value: Model | Program, part: Path, format: str, name: str, checked: str) -> None:
+    labels = value.assets.get("labels")
+    if labels is not None:
+        (part / "labels.json").write_text(json.dumps(labels, ensure_ascii=False), encoding="utf-8")
+    (part / "README.txt").write_text(_readme(value, format, name, checked), encoding="utf-8")
+
+
+def _readme(value: Model | Program, format: str, name: str, checked: str) -> str:
+    channels, height, width = value.assets["image_shape"]
+    what = f"{value.precision} {value.format} program" if isinstance(value, Program) else value.net
+    colour = "grey" if channels == 1 else "red, green, blue"
+    inside = "by mean and std of model.json, as below" if format == "safetensors" else "inside"
+    labels = value.assets.get("labels") or []
+    return f"""{name}: {what} for {value.task}
+
+input    uint8 (N, {channels}, {height}, {width}): N pictures, {colour}, {height} x {width} pixels, 0 to 255
+normal   {inside}
+output   float32 (N, {len(labels)}): one number per class in the order of labels.json; the largest wins
+checked  {checked}
+
+{snippets.of(value, format)}"""

@@ -1,0 +1,59 @@
+"""snippets: Python that answers about one picture with a runtime alone, for what is exported."""
+
+from __future__ import annotations
+
+from lichen.core.model import Model
+from lichen.core.program import Program
+
+
+def of(value: Model | Program, format: str) -> str:
+    """Python that answers about one picture with nothing but the runtime."""
+    if format == "lichen":
+        return LICHEN
+    channels, height, width = value.assets["image_shape"]
+    mode, axes = ("L", "[None, None]") if channels == 1 else ("RGB", ".transpose(2, 0, 1)[None]")
+    head = PICTURE.format(mode=mode, width=width, height=height, axes=axes)
+    if isinstance(value, Model):
+        return head + SAFETENSORS
+    if value.runtime == "onnxruntime":
+        return head + ONNXRUNTIME
+    file = "model.onnx" if format == "onnx" else "model.xml"
+    return head + OPENVINO.format(file=file, precision="bf16" if value.precision == "bfloat16" else "f32")
+
+
+PICTURE = """import json, numpy
+from PIL import Image, ImageOps
+picture = ImageOps.exif_transpose(Image.open("picture.png")).convert("{mode}").resize(({width}, {height}), 2)
+pixels = numpy.ascontiguousarray(numpy.asarray(picture){axes})
+"""
+SAYS = """print(json.load(open("labels.json"))[int(outputs[0].argmax())])
+"""
+ONNXRUNTIME = (
+    """import onnxruntime
+session = onnxruntime.InferenceSession("model.onnx")
+outputs = session.run(None, {session.get_inputs()[0].name: pixels})[0]
+"""
+    + SAYS
+)
+OPENVINO = (
+    """import openvino
+network = openvino.compile_model("{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "{precision}"}})
+outputs = network([pixels])[0]
+"""
+    + SAYS
+)
+SAFETENSORS = (
+    """import torch
+from safetensors.torch import load_file
+from lichen.engine import architecture, backend
+about, tensors = json.load(open("model.json")), load_file("model.safetensors")
+module = architecture.shape_to(backend.build(about["net"], about["options"]), tensors).eval()
+module.load_state_dict(tensors)
+mean, std = (torch.tensor(about["assets"][name])[:, None, None] for name in ("mean", "std"))
+outputs = module((torch.tensor(pixels) / 255 - mean) / std)
+"""
+    + SAYS
+)
+LICHEN = """import lichen as li
+print(li.open("model.lichen").predict("picture.png")[0]["label"])
+"""

@@ -1,0 +1,161 @@
+"""starting: looks at data and writes a recipe that suits them, with the reasons beside its lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lichen.core import find, flow, recipefile
+from lichen.core.errors import DataError
+from lichen.data import pretrained
+from lichen.data import survey as surveys
+from lichen.data.survey import Survey
+
+SMALL = 64
+"""Sides up to this many pixels are learnt from nothing; larger pictures gain from pretrained weights."""
+TINY, FEW_ROWS = 16, 5_000
+"""Below these a plain convolutional net is as good as a residual one, and faster."""
+ROWS_SEEN = 500_000
+"""Rows that training passes over in all, which sets the epochs within these bounds."""
+EPOCHS = (5, 40)
+FINETUNE_EPOCHS = (3, 15)
+PRETRAINED = "tf_efficientnet_lite0"
+"""A small net of photos whose weights an ordinary package carries."""
+SCRATCH_SIDE = 64
+RARE_ROWS = 20
+WIDE = 60
+Lines = list[tuple[str, str]]
+"""Lines of YAML, each with its reason."""
+
+
+def suggest(source: str) -> tuple[str, dict[str, Any]]:
+    """A commented recipe for a source of pictures, and what was seen in it.
+
+    Raises:
+        NotFoundError: there is no such source.
+        DataError: it cannot be read, or holds fewer than two classes.
+    """
+    seen, _ = surveys.survey(source)
+    if seen.refused:
+        raise DataError(seen.refused, where=seen.path, hint=f"lichen data {source}")
+    if len(seen.labels) < 2:
+        raise DataError(
+            f"there must be two classes at least; the data have {', '.join(seen.labels) or 'none'}",
+            where=seen.path,
+            hint="one folder per class, or name the column with label=",
+        )
+    steps = _small(seen) if _side(seen) <= SMALL else _photos(seen)
+    text = _written(seen, [*steps, *_compress()])
+    flow.check(recipefile.parse(text, "suggestion"))
+    return text, {**surveys.as_json(seen), "task": "image_classification", "notes": list(_notes(seen))}
+
+
+def _side(seen: Survey) -> int:
+    """The longer side of the middle picture."""
+    return max(seen.sizes[len(seen.sizes) // 2])
+
+
+def _has(*addresses: str) -> bool:
+    return set(addresses) <= find.shelf("steps").keys()
+
+
+def _epochs(seen: Survey, bounds: tuple[int, int]) -> int:
+    return max(bounds[0], min(bounds[1], round(ROWS_SEEN / max(1, seen.splits["train"]))))
+
+
+def _small(seen: Survey) -> Lines:
+    is_plain = _side(seen) < TINY or seen.splits["train"] < FEW_ROWS
+    net = "cnn" if is_plain else "resnet20"
+    size = "" if len(seen.sizes) == 1 else f", image_size: {_rounded(_side(seen))}"
+    why = "a plain net is enough for so little" if is_plain else "residual, made for small pictures"
+    epochs = _epochs(seen, EPOCHS)
+    return [_augment(seen), (f"- pretrain.train: {{net: {net}, epochs: {epochs}{size}}}", why)]
+
+
+def _photos(seen: Survey) -> Lines:
+    if _has("pretrain.load", "adapt.finetune") and pretrained.is_here(PRETRAINED):
+        load = f"- pretrain.load: {{net: timm/{PRETRAINED}, weights: timm:{PRETRAINED}}}"
+        epochs = _epochs(seen, FINETUNE_EPOCHS)
+        return [
+            _augment(seen),
+            (load, "photos gain most from weights that have seen millions"),
+            (f"- adapt.finetune: {{epochs: {epochs}}}", "the head is new; the rest is adapted"),
+        ]
+    line = f"- pretrain.train: {{net: resnet18, epochs: {_epochs(seen, EPOCHS)}, image_size: {SCRATCH_SIDE}}}"
+    return [
+        _augment(seen),
+        (line, "from nothing: no pretrained weights are here; larger is slower and better"),
+    ]
+
+
+def _rounded(side: int) -> int:
+    return max(8, side // 8 * 8)
+
+
+def _augment(seen: Survey) -> tuple[str, str]:
+    if seen.channels == 1:
+        return (
+            "- augment.policy: {ops: [shift, rotate, zoom]}",
+            "grey: add flip where a mirror image means the same",
+        )
+    return "- augment.policy: {ops: [flip, crop]}", "leave flip out where left and right differ, as in text"
+
+
+def _compress() -> Lines:
+    lines = []
+    if _has("compress.prune"):
+        lines.append(
+            (
+                "# - compress.prune: {speedup: 2.0}",
+                "half the work, where speed matters more than the last digit",
+            )
+        )
+    if _has("compress.quantize"):
+        lines.append(("- compress.quantize: {}", "int8, kept only if the answers stay as good"))
+    return lines
+
+
+def _notes(seen: Survey) -> Iterator[str]:
+    """What the user should know before training."""
+    rare = {
+        label: count for label, entry in seen.labels.items() if (count := entry.get("train", 0)) < RARE_ROWS
+    }
+    if rare:
+        shown = ", ".join(f"{label} {count}" for label, count in list(rare.items())[:5])
+        yield f"{len(rare)} classes have fewer than {RARE_ROWS} train rows: {shown}"
+    for name, count in seen.twice.items():
+        if count:
+            yield f"{count} {name} rows also stand in a split that judges them; they are dropped"
+    if seen.disagreeing:
+        yield f"{seen.disagreeing} pictures have two different labels"
+
+
+def _written(seen: Survey, steps: Lines) -> str:
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(seen.source.removeprefix("hf:")).stem).strip("-") or "life"
+    colour = "grey" if seen.channels == 1 else "colour"
+    sizes = [f"{height}x{width}" for height, width in seen.sizes]
+    counts = ", ".join(f"{count} {split}" for split, count in seen.splits.items())
+    shown = sizes[0] if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    lines = [
+        f"# Seen by the reader `{seen.reader}`: {colour} pictures of {shown}, {len(seen.labels)} classes.",
+        f"# Rows: {counts}.",
+        *(f"# Mind: {note}." for note in _notes(seen)),
+        "lichen: 1",
+        f"name: {name}",
+        f"data: {yaml.safe_dump(seen.source, width=10_000).splitlines()[0]}",
+        "steps:",
+        *_beside(steps),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _beside(steps: Lines) -> list[str]:
+    """The reason of each line beside it, or above it where that would be too wide to read."""
+    width = max(len(line) for line, _ in steps)
+    if width > WIDE:
+        return [text for line, why in steps for text in (f"  # {why}", f"  {line}")]
+    return [f"  {line.ljust(width)}  # {why}" for line, why in steps]

@@ -1,0 +1,52 @@
+"""studies: every study of the open shelf as a verb: `reproduce`, `ablate`, `compare`, ..."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from lichen.cli.main import Answer, Verb, argument
+from lichen.core import find, signature
+from lichen.core.schema import Option, Signature
+
+
+def _answer(given: Namespace) -> Answer:
+    from lichen.cli.records import here
+    from lichen.core import session
+
+    read = signature.of("studies", given.verb)
+    store = here()
+    values = [
+        store.resolve(text) for taken in read.values if (text := getattr(given, taken.name)) is not None
+    ]
+    options = {name: getattr(given, name) for name in read.options if getattr(given, name) is not None}
+    checked = read.check(options)
+    with session.opened(store, about={"study": given.verb}) as opened:
+        found = find.load(f"lichen.studies.{given.verb}:{given.verb}")(*values, **checked)
+        opened.events.emit("study", study=given.verb, digest=values[0].digest, found=found.as_json())
+    passed = getattr(found, "is_reproduced", True)
+    return Answer(str(found), found.as_json(), 0 if passed else 1)
+
+
+def _flag(name: str, option: Option) -> tuple[tuple[str, ...], dict[str, Any]]:
+    kinds = {"int": int, "float": float}
+    keywords: dict[str, Any] = {
+        "type": kinds.get(option.kind, str),
+        "help": f"{option.wanted()} (default {option.default})",
+    }
+    if option.choices:
+        keywords["choices"] = list(option.choices)
+    return argument(f"--{name.replace('_', '-')}", dest=name, **keywords)
+
+
+def _verb(read: Signature) -> Verb:
+    values = [
+        argument(taken.name, nargs="?" if taken.may_be_none else None, help="a name or the start of a digest")
+        for taken in read.values
+    ]
+    return Verb(
+        read.caption, _answer, (*values, *(_flag(name, option) for name, option in read.options.items()))
+    )
+
+
+VERBS = {name: _verb(signature.of("studies", name)) for name in find.shelf("studies")}
