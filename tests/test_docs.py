@@ -1,0 +1,60 @@
+"""test_docs: every code block of README and docs runs, and every recipe shipped is valid."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lichen.core import flow, recipefile
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+WITH_PYTHON = [page for page in PAGES if "```python" in page.read_text()]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.name)
+def test_python_blocks_run_in_order(page, tmp_path):
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S)))
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_shown_exist(page):
+    from lichen.cli.main import verbs
+
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.S):
+        for word in re.findall(r"^lichen ([a-z]+)", block, flags=re.M):
+            assert word in verbs()
+        for target in re.findall(r"^make (\S+)", block, flags=re.M):
+            assert f"\n{target}:" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_recipes_are_valid(path):
+    flow.check(recipefile.read(path))
+
+
+def test_the_readmes_recipe_is_the_shipped_one():
+    shown = re.search(
+        r"```yaml\n# recipes/digits.yaml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S
+    )[1]
+    shipped = re.sub("^#.*\n", "", (ROOT / "recipes/digits.yaml").read_text())
+    assert recipefile.parse(shown, "digits.yaml").lines == recipefile.parse(shipped, "digits.yaml").lines
