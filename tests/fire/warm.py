@@ -69,6 +69,8 @@ def _child(order: dict[str, Any], back: int) -> None:
         os.chdir(order["folder"])
         for defect in order.get("defects", ()):
             DEFECTS[defect]()
+        if order.get("pause_s"):
+            _pauses(order["pause_s"])
         SHIM.shim_arm(order["folder"].encode(), order.get("at", -1), HOW[order.get("how", "nothing")], record)
         code = WORK[order["work"]](order, say)
     except BaseException as error:  # noqa: BLE001
@@ -185,6 +187,19 @@ def _collector(say: Callable[..., None]) -> None:
     os._exit(0)
 
 
+def _pauses(pause_s: float) -> None:
+    """Widens the gap before a writer's records: who relies on luck there then fails on any machine."""
+    from lichen.core.store import Store
+
+    plain = Store._put_blobs
+
+    def put_blobs(self: Any, value: Any) -> None:
+        plain(self, value)
+        time.sleep(pause_s)
+
+    Store._put_blobs = put_blobs  # type: ignore[method-assign]
+
+
 def _old_format() -> None:
     """The store is made by the first lichen."""
     from lichen.core import records
@@ -200,12 +215,6 @@ def _no_lease() -> None:
     from lichen.core.store import Store
 
     Store.lease = lambda self, key: contextlib.nullcontext()  # type: ignore[method-assign]
-
-
-def _no_adding() -> None:
-    from lichen.core.store import Store
-
-    Store.adding = lambda self, alone=False: contextlib.nullcontext()  # type: ignore[method-assign]
 
 
 def _no_blob_sync() -> None:
@@ -288,7 +297,7 @@ DEFECTS: dict[str, Callable[[], None]] = {
     "no_blob_sync": _no_blob_sync, "no_folder_sync": _no_folder_sync, "in_place": _in_place,
     "blobs_after_records": _blobs_after_records, "lax_records": _lax_records,
     "no_transaction": _no_transaction, "leaves_parts": _leaves_parts, "no_lease": _no_lease,
-    "old_format": _old_format, "no_adding": _no_adding,
+    "old_format": _old_format,
 }  # fmt: skip
 WORK: dict[str, Callable[..., int]] = {"live": live, "command": command, "crowd": crowd, "opening": opening}
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 DISTRIBUTIONS = {
-    "sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml", "cv2": "opencv-python", "google": "protobuf",
+    "sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml", "cv2": "opencv-python",
+    "google": "protobuf",
 }  # fmt: skip
-"""Where module and distribution differ in name, for the common ones: the full table costs a scan of all of them."""
+"""Where module and distribution differ in name, for the common ones: the full table costs a scan."""
 
 
 def version_of(top: str) -> str | None:
