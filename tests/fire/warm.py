@@ -38,8 +38,16 @@ def serve() -> None:
     for module in ("lichen.engine.fit", "lichen.data.readers.arrays", "lichen.cli.lives", "lichen.cli.main",
                    "lichen.core.check"):  # fmt: skip
         find.load(f"{module}:__doc__")
+    _not_by_measuring()
     for line in sys.stdin:
         print(json.dumps(_ordered(json.loads(line))), flush=True)
+
+
+def _not_by_measuring() -> None:
+    """Every store would choose its own threads and layouts, and equal digests would hang on the clock."""
+    from lichen.engine import execution
+
+    execution._fastest = lambda module, batch, objective, precision, num_steps: execution.Execution()
 
 
 def _ordered(order: dict[str, Any]) -> dict[str, Any]:
@@ -92,14 +100,37 @@ def live(order: dict[str, Any], say: Callable[..., None]) -> int:
         mark(json.dumps([key, outputs]))
         say(key=key, outputs=outputs)
 
+    trained = _counted(order.get("die_after_batches"))
     with session.opened(Path(".lichen").absolute()) as here:
         here.checkpoint_every_s = order.get("checkpoint_every_s", 1e9)
         chain = life.run(recipefile.read("recipe.yaml"), here, after=after)
         assert here.store is not None
         here.store.names.move("last", chain.current["model"])
         mark("named")
-        say(named=chain.current["model"].digest, **here.counts)
+        say(named=chain.current["model"].digest, batches=len(trained), **here.counts)
     return 0
+
+
+def _counted(most: int | None) -> list[None]:
+    """One entry for each batch that is trained from now on; the process is killed after so many.
+
+    Batches of a phase that keeps no checkpoints, such as a head on cached features, do not count.
+    """
+    from lichen.engine import fit
+    from lichen.engine.phase import Phase
+
+    trained: list[None] = []
+    checkpoint = fit._checkpoint
+
+    def ended(job: Any, trainee: Any) -> None:
+        """Called after every batch, the last of an epoch too."""
+        checkpoint(job, trainee)
+        trained.extend([None] * (not isinstance(job.run, Phase)))
+        if len(trained) == most:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    fit._checkpoint = ended
+    return trained
 
 
 def command(order: dict[str, Any], say: Callable[..., None]) -> int:
@@ -283,6 +314,26 @@ def _no_transaction() -> None:
     SQLite.transaction = lambda self: contextlib.nullcontext()  # type: ignore[method-assign,assignment]
 
 
+def _no_momentum() -> None:
+    """What the optimizer remembered is not put back."""
+    from lichen.engine.trainee import Trainee
+
+    plain = Trainee.restore
+
+    def restore(self: Any, counters: Any, tensors: Any) -> None:
+        plain(self, counters, tensors)
+        self.optimizer.state.clear()
+
+    Trainee.restore = restore  # type: ignore[method-assign]
+
+
+def _no_checkpoint() -> None:
+    """What a killed run kept is not found."""
+    from lichen.core.context import Context
+
+    Context.restore = lambda self: None  # type: ignore[method-assign]
+
+
 def _leaves_parts() -> None:
     """A part that could not be written whole stays."""
     from pathlib import Path as Place
@@ -297,7 +348,7 @@ DEFECTS: dict[str, Callable[[], None]] = {
     "no_blob_sync": _no_blob_sync, "no_folder_sync": _no_folder_sync, "in_place": _in_place,
     "blobs_after_records": _blobs_after_records, "lax_records": _lax_records,
     "no_transaction": _no_transaction, "leaves_parts": _leaves_parts, "no_lease": _no_lease,
-    "old_format": _old_format,
+    "old_format": _old_format, "no_momentum": _no_momentum, "no_checkpoint": _no_checkpoint,
 }  # fmt: skip
 WORK: dict[str, Callable[..., int]] = {"live": live, "command": command, "crowd": crowd, "opening": opening}
 
