@@ -78,13 +78,13 @@ class Running:
         if can_test and isinstance(self.value, Model | Program) and self.value.task:
             assert isinstance(data, Dataset)
             self._open_test(self.value, data, session)
-        if self.value is not None and session.store is not None and not session.store.is_readonly:
-            session.store.names.move(self.recipe.name, self.value, verb="run")
+        store = session.writable
+        if self.value is not None and store is not None:
+            store.names.move(self.recipe.name, self.value, verb="run")
         for line in self.recipe.studies:
             self._study(line, session)
         has_report = find.source_of("lichen.report.page") is not None
-        is_kept = session.store is not None and not session.store.is_readonly
-        if has_report and is_kept and isinstance(self.value, Model | Program):
+        if has_report and store is not None and isinstance(self.value, Model | Program):
             self._report(session)
 
     def _after(self, line: Line, result: Any, chain: life.Chain, session: Session) -> None:
@@ -129,7 +129,7 @@ class Running:
         lines = [f"\n{counts['computed']} computed, {counts['found']} found in the store; "
                  f"{size_text(session.store.added_bytes)} added to {session.store.folder}"]  # fmt: skip
         if self.value is not None:
-            name = "none" if session.store.is_readonly else self.recipe.name
+            name = self.recipe.name if session.writable else "none"
             lines.append(f"name:   {name} -> {self.value!r}")
         if self.report:
             lines.append(f"report: {self.report}")

@@ -77,9 +77,9 @@ def execute(
     checked = read.check(options)
     made_key = key.make(read, step.own_code, values, checked, session)
     digest = made_key.digest
-    store = session.store
+    store = session.writable
     found = _hit(session, made_key, values)
-    if found is None and store is not None and not store.is_readonly:
+    if found is None and store is not None:
         with store.lease(digest):
             found = _hit(session, made_key, values)  # by who held the lease until now
             if found is None:
@@ -162,10 +162,10 @@ def _run(
     )  # fmt: skip
     session.counts["computed"] += 1
     outputs = {name: value.with_made(Made(call, name)) for name, value in outputs.items()}
-    if session.store is not None and not session.store.is_readonly:
+    if (store := session.writable) is not None:
         inputs = [value for value in values.values() if value is not None]
-        session.store.write(call, inputs, list(outputs.values()), made_key.code)
-        outputs = {name: value.with_blobs(session.store.objects) for name, value in outputs.items()}
+        store.write(call, inputs, list(outputs.values()), made_key.code)
+        outputs = {name: value.with_blobs(store.objects) for name, value in outputs.items()}
     context.emit("step.end", call=call.id, outputs=dict(call.outputs), seconds=call.seconds)
     return outputs[ONLY] if list(outputs) == [ONLY] else dataclasses.replace(result, **outputs)
 

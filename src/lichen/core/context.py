@@ -69,8 +69,10 @@ class Context:
         if about is None or self.session.measures_again:
             return NEVER
         where = [machine.fingerprint(), self.step, name, canonical(about).decode()]
+        if (choice := self.session.decisions.get(canonical(where).decode(), NEVER)) is not NEVER:
+            return choice
         if self.session.store is None:
-            return self.session.decisions.get(canonical(where).decode(), NEVER)
+            return NEVER
         row = self.session.store.records.row(
             "SELECT choice FROM decisions WHERE machine = ? AND step = ? AND name = ? AND about = ?", where
         )
@@ -80,10 +82,11 @@ class Context:
         if about is None:
             return
         where = [machine.fingerprint(), self.step, name, canonical(about).decode()]
-        if self.session.store is None:
+        store = self.session.writable
+        if store is None:
             self.session.decisions[canonical(where).decode()] = choice
         else:
-            self.session.store.records.replace(
+            store.records.replace(
                 "decisions", machine=where[0], step=where[1], name=where[2], about=where[3],
                 choice=json.dumps(choice), at=now(),
             )  # fmt: skip
@@ -92,12 +95,12 @@ class Context:
         self.session.events.emit(kind, step=self.step, key=self.key[:16], **fields)
 
     def wants_checkpoint(self) -> bool:
-        if self.session.store is None:
+        if self.session.writable is None:
             return False
         return time.monotonic() - self._last_checkpoint_s >= self.session.checkpoint_every_s
 
     def checkpoint(self, state: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        store = self.session.store
+        store = self.session.writable
         if store is None:
             return
         memory, kept = Memory(), store.unfinished(self.key)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lichen.core.errors import MachineError
+
+PAGE = 32 * 1024
+"""The most that SQLite asks for at once, the index of its log."""
 
 
 def make_folder(folder: Path) -> None:
@@ -38,6 +41,14 @@ def disk_error(error: OSError, path: Path) -> MachineError:
         errno.EROFS: "the file system is read-only",
     }.get(error.errno or 0, error.strerror or str(error))
     return MachineError(words, where=str(path))
+
+
+def is_full(path: Path) -> bool:
+    """Whether the file system of a path has no room for one more page: SQLite calls that an I/O error."""
+    with suppress(OSError):
+        facts = os.statvfs(path.parent)
+        return facts.f_bavail * facts.f_frsize < PAGE
+    return False
 
 
 @contextmanager

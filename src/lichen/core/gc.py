@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lichen.core import events
-from lichen.core.errors import MachineError, UsageError
+from lichen.core.errors import UsageError
 from lichen.core.store import Store
 from lichen.core.value import find_blobs
 
@@ -43,12 +43,10 @@ def collect(store: Store, *, is_dry: bool, grace_s: float = 3600.0) -> Freed:
 
     Raises:
         UsageError: a step is being computed in this store.
-        MachineError: it is read-only.
+        MachineError: the store is read-only.
     """
     if is_dry:
         return _collect(store, is_dry=True, limit_s=time.time() - grace_s)
-    if store.is_readonly:
-        raise MachineError("the store is read-only", where=str(store.folder))
     with store.adding(alone=True):
         if busy := store.locks.busy():
             raise UsageError(

@@ -111,6 +111,6 @@ def _source(name: str, session: Session) -> tuple[str, str]:
     """Content digest and place of a data source."""
     if not isinstance(name, str):
         raise OptionError(f"a data source is a name or a path, not {name!r}")
-    index = session.store.index_path if session.store and not session.store.is_readonly else None
+    index = session.writable.index_path if session.writable else None
     digest, place = find.load("lichen.data.sources:fingerprint")(name, index, verify=session.verifies)
     return digest, str(place)

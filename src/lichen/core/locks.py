@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
+from lichen.core.disk import telling
+
 
 class Locks(Protocol):
     """What a store locks."""
@@ -45,7 +47,8 @@ class FileLocks:
     def lease(self, key: str) -> Iterator[None]:
         path = self.folder / "locks" / key[:32]
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            with telling(path):
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             try:
                 if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
@@ -61,7 +64,9 @@ class FileLocks:
 
     @contextmanager
     def adding(self, *, alone: bool = False) -> Iterator[None]:
-        descriptor = os.open(self.folder / "adding", os.O_RDWR | os.O_CREAT, 0o644)
+        path = self.folder / "adding"
+        with telling(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
             yield

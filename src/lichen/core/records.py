@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from lichen.core.digest import digest_bytes
+from lichen.core.disk import is_full
 from lichen.core.errors import MachineError
 
 SCHEMA = """
@@ -115,7 +118,8 @@ class SQLite:
                 self.connection.execute("PRAGMA synchronous=FULL")
             self._migrate(is_readonly)
         except sqlite3.Error as error:
-            raise MachineError(f"the store's records cannot be opened: {error}", where=str(path)) from error
+            words = "the disk is full" if is_full(path) else f"the store's records cannot be opened: {error}"
+            raise MachineError(words, where=str(path)) from error
 
     def _migrate(self, is_readonly: bool) -> None:
         """Brings the file to this format, whole or not at all.
@@ -192,13 +196,13 @@ class SQLite:
         try:
             yield
         except sqlite3.OperationalError as error:
-            is_readonly = "readonly" in str(error)
+            if "readonly" in str(error):
+                raise MachineError(
+                    "the store is read-only", where=self.where, hint="chmod it, or --store another"
+                ) from error
+            words = "the disk is full" if is_full(self.path) else str(error)
             raise MachineError(
-                "the store is read-only"
-                if is_readonly
-                else f"the store's records cannot be written: {error}",
-                where=str(self.path),
-                hint="chmod it, or --store another" if is_readonly else "lichen doctor",
+                f"the store's records cannot be written: {words}", where=self.where, hint="lichen doctor"
             ) from error
 
     def close(self) -> None:
@@ -226,11 +230,22 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
-    """A connection that writes nothing, not even the index of the log when nobody has the store open."""
+    """A connection that writes nothing, not even the index of the log when nobody has the store open.
+
+    Where the log holds records and its index is gone, both are read from a copy: the file alone is of old.
+    """
     connection = _connect(path, "?mode=ro")
     try:
         connection.execute("SELECT count(*) FROM meta")
     except sqlite3.OperationalError:
         connection.close()
-        connection = _connect(path, "?mode=ro&immutable=1")
+        log = path.with_name(f"{path.name}-wal")
+        if not log.is_file() or not log.stat().st_size:
+            return _connect(path, "?mode=ro&immutable=1")
+        with tempfile.TemporaryDirectory(prefix="lichen-") as folder:
+            for file in (path, log):
+                shutil.copy(file, folder)
+            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            with closing(_connect(Path(folder) / path.name, "")) as copied:
+                copied.backup(connection)
     return connection

@@ -41,6 +41,11 @@ class Session:
     """The table of past decisions of a session without a store."""
     counts: dict[str, int] = field(default_factory=lambda: {"computed": 0, "found": 0})
 
+    @property
+    def writable(self) -> Store | None:
+        """The store, where there is one that may be written."""
+        return None if self.store is None or self.store.is_readonly else self.store
+
     def torch_device(self) -> str:
         if self.device != "auto":
             return self.device

@@ -121,7 +121,14 @@ class Store:
 
         Args:
             alone: waits until nobody adds, and keeps all others from it: for the collector.
+
+        Raises:
+            MachineError: the store is read-only.
         """
+        if self.is_readonly:
+            raise MachineError(
+                "the store is read-only", where=str(self.folder), hint="chmod it, or --store another"
+            )
         return self.locks.adding(alone=alone)
 
     def has(self, value: Value) -> bool:
