@@ -108,3 +108,41 @@ def test_management_verbs_import_neither_torch_nor_numpy_and_take_little_time(ho
     said = [run() for _ in range(3)]
     assert all(code == 0 and heavy == [] for code, heavy, _ in said)
     assert min(cpu_s for _, _, cpu_s in said) < 0.25  # 0.07 to 0.13 s where nothing else runs
+
+
+OWN = """lichen: 1
+data: {source: digits, num_train: 300}
+steps:
+  - pretrain.train: {net: mlp, net_options: {width: 8}, epochs: 1, precision: float32}
+  - own:shrink: {}
+"""
+SHRINK = '''import lichen as li
+from lichen.core.array import Array
+
+
+@li.step
+def shrink(model: li.Model, *, factor: float = 0.5) -> li.Model:
+    """Weights, all smaller."""
+    weights = {name: array.numpy() * factor for name, array in model.weights().items()}
+    return model.with_weights({name: Array.of(array) for name, array in weights.items()})
+'''
+
+
+def test_a_step_of_ones_own_is_known_where_its_store_is_and_told_where_it_is_gone(home, tmp_path):
+    """Each command in a process of its own, from another folder."""
+    (home / "units").mkdir()
+    (home / "units" / "own.py").write_text(SHRINK)
+    (home / "own.yaml").write_text(OWN)
+    words = [sys.executable, "-m", "lichen", "--store", str(home / ".lichen")]
+
+    def said(*argv):
+        return subprocess.run([*words, *argv], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    run = said("run", str(home / "own.yaml"), "--no-test")
+    assert run.returncode == 0, run.stderr
+    shown = said("show", "own", "--recipe")
+    assert "own:shrink" in shown.stdout and "factor" not in shown.stdout
+    assert said("reproduce", "own").returncode == 0
+    (home / "units" / "own.py").unlink()
+    shown = said("show", "own", "--recipe")
+    assert shown.returncode == 0 and "factor: 0.5" in shown.stdout, shown.stderr

@@ -8,12 +8,14 @@ was synced is sure to be there.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -154,7 +156,8 @@ def shim() -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("the shim needs a C compiler")
-    place = Path(os.environ.get("TMPDIR", "/tmp")) / f"lichen-shim-{os.getpid()}.so"
+    place = Path(tempfile.gettempdir()) / f"lichen-shim-{os.getpid()}.so"
+    atexit.register(place.unlink, missing_ok=True)
     subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", place, HERE / "shim.c", "-ldl"], check=True)
     return place
 

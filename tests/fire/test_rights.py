@@ -1,9 +1,11 @@
 """File systems that are small, that may not be written, or that hold what is not lichen's."""
 
 import os
+import re
 import shutil
+import sqlite3
 import subprocess
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
@@ -127,3 +129,61 @@ def test_a_store_on_a_read_only_mount_is_read_by_every_command(warm, tmp_path, l
             met = warm(folder, "command", words=words)
             assert met.code in (2, 5) and "read-only" in met.told("err"), met.said
     assert state(folder) == before
+
+
+FOREIGN = """for name in objects runs locks tmp unfinished; do
+    mkdir -p $name/zz $name/ab/c; echo a > $name/README; echo a > $name/ab/notes.txt
+done"""
+BLOB = "blob=$(find objects -type f | head -1); rm -f $blob"
+INSIDE = {
+    "foreign files": (FOREIGN, {0}, ""),
+    "no objects": ("rm -r objects", {0, 1}, ""), "no runs": ("rm -r runs", {0}, ""),
+    "no locks": ("rm -r locks tmp", {0}, ""),
+    "an odd index": ("rm -f index.db* code.json; mkdir index.db code.json", {0}, ""),
+    "objects a file": ("rm -r objects; echo a > objects", {5}, "a file is where a folder must be"),
+    "runs a file": ("rm -r runs; echo a > runs", {5}, "a file is where a folder must be"),
+    "records a folder": ("rm lichen.db*; mkdir lichen.db", {3, 5}, "no store|a folder is where a file"),
+    "records of no database": ("rm lichen.db*; yes | head -c 9999 > lichen.db", {5}, "not a database"),
+    "a database of others": ("rm lichen.db*; cp ../others.db lichen.db", {5}, "not lichen's"),
+    "a blob that is a folder": (f"{BLOB}; mkdir $blob", {0, 1, 5}, "a folder is"),
+    "a blob that leads outside": (f"{BLOB}; ln -s /etc/passwd $blob", {0, 1}, ""),
+    "no permission at all": ("chmod 000 .", {5}, "no permission"),
+    "no permission for records": ("chmod 000 lichen.db", {5}, "no permission"),
+    "no permission to write records": ("chmod 444 lichen.db*", {0, 5}, "read-only"),
+    "no permission to write": ("chmod 555 .", {0, 5}, "read-only"),
+    "no permission for objects": ("chmod -R a-r objects", {0, 5}, "no permission"),
+    "no permission for a blob": ("chmod 000 $(find objects -type f)", {0, 5}, "no permission"),
+    "no permission to write objects": ("chmod -R 555 objects", {0, 5}, "no permission"),
+    "no permission to write runs": ("chmod 555 runs", {0, 5}, "no permission"),
+    "no permission to write locks": ("chmod 555 locks", {0, 5}, "no permission"),
+}  # fmt: skip
+ALL = [RUN, [*RUN, "first.seed=9"], ["show", "recipe"], ["log"], ["models"], ["store"], ["store", "check"],
+       ["store", "gc"]]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def chain(warm, tmp_path_factory):
+    folder = harness.lay(tmp_path_factory.mktemp("lived") / "life", "chain")
+    assert warm(folder, "command", words=RUN).code == 0
+    with closing(sqlite3.connect(folder / "others.db")) as base:
+        base.execute("CREATE TABLE mine (a)")
+        base.commit()
+    return folder
+
+
+@pytest.mark.parametrize("what", INSIDE)
+def test_what_is_wrong_inside_a_store_is_said_and_nothing_foreign_is_lost(warm, tmp_path, chain, what):
+    change, codes, words = INSIDE[what]
+    for number, argv in enumerate(ALL):
+        folder = tmp_path / str(number)
+        shutil.copytree(chain, folder)
+        subprocess.run(change, shell=True, cwd=folder / ".lichen", check=True)
+        foreign = [path for name in ("README", "notes.txt", "c") for path in folder.rglob(name)]
+        met = warm(folder, "command", words=argv, is_powerless=True)
+        said = met.told("err") or met.told("error") or ""
+        assert met.code in codes, (argv, met.said)
+        assert met.code < 2 or (re.search(words, said) and " --> " in said.replace("no store", " --> ")), (
+            met.said
+        )
+        assert all(path.exists() for path in foreign), argv
+        subprocess.run(["chmod", "-R", "u+rwX", str(folder)], check=True)

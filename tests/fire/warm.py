@@ -74,6 +74,8 @@ def _child(order: dict[str, Any], back: int) -> None:
     code = 70
     os.environ.update(order.get("environment", {}))
     try:
+        if order.get("is_powerless"):
+            _give_up_rights()
         os.chdir(order["folder"])
         for defect in order.get("defects", ()):
             DEFECTS[defect]()
@@ -86,6 +88,17 @@ def _child(order: dict[str, Any], back: int) -> None:
     finally:
         say(done=SHIM.shim_done())
         os._exit(code)
+
+
+def _give_up_rights() -> None:
+    """Root then needs the permissions that the owner of a file needs."""
+
+    class Head(ctypes.Structure):
+        _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+    nothing = (ctypes.c_uint32 * 6)()
+    if SHIM.capset(ctypes.byref(Head(0x20080522, 0)), ctypes.byref(nothing)):
+        raise OSError("capabilities cannot be dropped")
 
 
 def live(order: dict[str, Any], say: Callable[..., None]) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lichen.cli.main import Answer, Verb, argument
-from lichen.cli.records import here
+from lichen.cli.records import here, know_own
 
 
 def run(given: Namespace) -> Answer:
@@ -20,7 +20,7 @@ def run(given: Namespace) -> Answer:
 
     path = Path(given.recipe)
     recipe = override(recipefile.read(path), given.changes)
-    sys.path[:0] = [str(path.parent.absolute()), str((path.parent / "units").absolute())]
+    know_own(path.parent)
     flow.check(recipe)
     folder = find_folder() or Path.cwd() / FOLDER
     running = Running(recipe, is_quiet=given.json, trackers=given.track)
@@ -67,7 +67,7 @@ def why(given: Namespace) -> Answer:
 
     store = here()
     path = Path(given.recipe)
-    sys.path[:0] = [str(path.parent.absolute()), str((path.parent / "units").absolute())]
+    know_own(path.parent)
     life = override(recipefile.read(path), given.changes)
     flow.check(life)
     session, chain = Session(store=store), Chain()

@@ -184,6 +184,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        from pathlib import Path
+
+        from lichen.core.disk import WORDS, disk_error
+
+        if error.errno not in WORDS or not isinstance(error.filename, str):
+            return _bug(error, wants_json)
+        return _fail(disk_error(error, Path(error.filename)), wants_json)
     except Exception as error:  # noqa: BLE001 - the last line of the command line: our bug, said as one
         return _bug(error, wants_json)
 

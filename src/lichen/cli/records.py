@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lichen.cli.calls import call_table, when
@@ -32,7 +34,14 @@ def here() -> Store:
         raise NotFoundError(
             "there is no store (.lichen) in this folder or above it", hint="lichen run recipe.yaml"
         )
+    know_own(folder.parent)
     return Store(folder)
+
+
+def know_own(folder: Path) -> None:
+    """Steps, nets and tasks of one's own are found beside the recipe or the store, and in `units/` there."""
+    own = [str(folder.absolute()), str((folder / "units").absolute())]
+    sys.path[:] = [*own, *(place for place in sys.path if place not in own)]
 
 
 def show(given: Namespace) -> Answer:

@@ -14,6 +14,20 @@ PAGE = 32 * 1024
 """The most that SQLite asks for at once, the index of its log."""
 
 
+WORDS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.EROFS: "the file system is read-only",
+    errno.EEXIST: "a file is where a folder must be",
+    errno.ENOTDIR: "a file is where a folder must be",
+    errno.EISDIR: "a folder is where a file must be",
+    errno.EIO: "the disk cannot be read or written",
+    errno.EMFILE: "too many open files",
+}
+
+
 def make_folder(folder: Path) -> None:
     """Makes a folder, and those above it that are missing, durably."""
     if not folder.is_dir():
@@ -33,13 +47,7 @@ def sync_folder(folder: Path) -> None:
 
 def disk_error(error: OSError, path: Path) -> MachineError:
     """The user's view of an operating system error."""
-    words = {
-        errno.ENOSPC: "the disk is full",
-        errno.EDQUOT: "the disk quota is used up",
-        errno.EACCES: "no permission",
-        errno.EPERM: "no permission",
-        errno.EROFS: "the file system is read-only",
-    }.get(error.errno or 0, error.strerror or str(error))
+    words = WORDS.get(error.errno or 0, error.strerror or str(error))
     return MachineError(words, where=str(path))
 
 

@@ -10,9 +10,10 @@ from lichen.core import calling, flow, signature, step
 from lichen.core.environment import Environment
 from lichen.core.errors import LichenError, NotFoundError, RecipeError, nearest
 from lichen.core.flow import kept_field, slot
-from lichen.core.lineage import ONLY, Call, Made
+from lichen.core.lineage import ONLY, Call, Made, Ref
 from lichen.core.recipe import Line, Recipe, position, settled
 from lichen.core.session import Session
+from lichen.core.signature import Signature, Taken
 from lichen.core.value import Value
 
 
@@ -116,6 +117,25 @@ def of_call(call: Call, name: str = "life") -> Recipe:
     return Recipe(name=name, lines=tuple(writer.lines(history)))
 
 
+def _signature(step: str) -> Signature | None:
+    """None of a step whose code is no longer here: what was recorded is then told whole."""
+    try:
+        return signature.of("steps", step)
+    except NotFoundError:
+        return None
+
+
+def _options(call: Call, read: Signature | None) -> dict[str, Any]:
+    """Those that are not what they are when nothing is said."""
+    if read is None:
+        return dict(call.options)
+    return {
+        name: call.options[name]
+        for name, option in read.options.items()
+        if name in call.options and (option.is_required or call.options[name] != option.default)
+    }
+
+
 class _Writer:
     """Follows the chain rule, and names a value where the rule would pick another."""
 
@@ -127,28 +147,25 @@ class _Writer:
         plans = []
         current: dict[str, tuple[str, str]] = {}
         for call in history:
-            read = signature.of("steps", call.step)
+            read = _signature(call.step)
+            taken = {one.name: one for one in read.values} if read else {}
             values = {}
-            for taken in read.values:
-                ref = call.inputs.get(taken.name)
-                if ref is None:
-                    continue
-                places = [place for kind in taken.kinds if (place := slot(kind)) in current]
-                is_implied = (
-                    ref.made and places and not taken.may_be_none
-                    and current[places[0]] == (ref.made.call.id, ref.made.field)
-                )  # fmt: skip
-                if not is_implied:
-                    values[taken.name] = self._reference(ref.made) if ref.made else f"${ref.digest[:16]}"
+            for name in sorted(call.inputs, key=[*taken, *call.inputs].index):
+                ref = call.inputs[name]
+                if name not in taken or not self._is_implied(taken[name], ref, current):
+                    values[name] = self._reference(ref.made) if ref.made else f"${ref.digest[:16]}"
             self._flow(current, call)
-            options = {
-                name: call.options[name]
-                for name, option in read.options.items()
-                if name in call.options and (option.is_required or call.options[name] != option.default)
-            }
-            plans.append((call, options, values))
+            plans.append((call, _options(call, read), values))
         return [Line(step=call.step, options=options, values=values, label=self.labels.get(call.id))
                 for call, options, values in plans]  # fmt: skip
+
+    def _is_implied(self, taken: Taken, ref: Ref, current: Mapping[str, tuple[str, str]]) -> bool:
+        """Whether the chain rule hands over just this value."""
+        places = [str(place) for kind in taken.kinds if (place := slot(kind)) in current]
+        return bool(
+            ref.made and places and not taken.may_be_none
+            and current[places[0]] == (ref.made.call.id, ref.made.field)
+        )  # fmt: skip
 
     def _flow(self, current: dict[str, tuple[str, str]], call: Call) -> None:
         name = kept_field(call.kinds)

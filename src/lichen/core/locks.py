@@ -75,6 +75,8 @@ class FileLocks:
 
     def busy(self) -> str | None:
         for path in sorted((self.folder / "locks").iterdir()):
+            if not path.is_file():
+                continue
             with suppress(FileNotFoundError):
                 descriptor = os.open(path, os.O_RDWR)
                 try:

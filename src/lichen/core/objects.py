@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from lichen.core.digest import digest_bytes, short
 from lichen.core.disk import disk_error, make_folder, sync_folder
 from lichen.core.errors import NotFoundError, StepError, UnsafeInputError
 
+NAME = re.compile("[0-9a-f]{64}")
 EMPTY = digest_bytes(b"")
 YOUNG_S = 60.0
 """The folder of a blob that is younger than this may not have been synced by whoever wrote it."""
@@ -95,7 +98,10 @@ class Objects:
         if blob == EMPTY:
             return True
         try:
-            age_s = time.time() - self.path(blob).stat().st_mtime
+            facts = self.path(blob).stat()
+            if not stat.S_ISREG(facts.st_mode):
+                return False
+            age_s = time.time() - facts.st_mtime
             os.utime(self.path(blob))
             if age_s < YOUNG_S:
                 sync_folder(self.path(blob).parent)
@@ -112,10 +118,10 @@ class Objects:
         freed = 0
         for path in self.temporary.iterdir() if self.temporary.is_dir() else ():
             with suppress(FileNotFoundError):
-                stat = path.stat()
-                if time.time() - stat.st_mtime > older_than_s:
+                facts = path.stat()
+                if stat.S_ISREG(facts.st_mode) and time.time() - facts.st_mtime > older_than_s:
                     path.unlink()
-                    freed += stat.st_size
+                    freed += facts.st_size
         return freed
 
     def _write(self, part: Path, data: memoryview) -> None:
@@ -129,9 +135,12 @@ class Objects:
             os.close(descriptor)
 
     def __iter__(self) -> Iterator[str]:
+        """Names of blobs; what somebody else put among them is not one."""
         for shelf in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
-            for path in sorted(shelf.iterdir()):
-                yield shelf.name + path.name
+            if NAME.fullmatch(shelf.name + "0" * 62) and shelf.is_dir():
+                for path in sorted(shelf.iterdir()):
+                    if NAME.fullmatch(shelf.name + path.name) and path.is_file():
+                        yield shelf.name + path.name
 
     def place(self, blob: str) -> str:
         """Where a blob is, for people."""
@@ -143,8 +152,8 @@ class Objects:
 
     def facts(self, blob: str) -> tuple[int, float]:
         """Bytes, and seconds since the epoch when it was last written or taken up."""
-        stat = self.path(blob).stat()
-        return stat.st_size, stat.st_mtime
+        facts = self.path(blob).stat()
+        return facts.st_size, facts.st_mtime
 
     def set_aside(self, blob: str) -> str:
         """Moves a damaged blob out of the way, so that it can be written anew."""

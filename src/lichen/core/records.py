@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from lichen.core.digest import digest_bytes
-from lichen.core.disk import is_full
+from lichen.core.disk import is_full, telling
 from lichen.core.errors import MachineError
 
 SCHEMA = """
@@ -118,6 +118,8 @@ class SQLite:
                 self.connection.execute("PRAGMA synchronous=FULL")
             self._migrate(is_readonly)
         except sqlite3.Error as error:
+            with telling(path), path.open("rb"):
+                pass
             words = "the disk is full" if is_full(path) else f"the store's records cannot be opened: {error}"
             raise MachineError(words, where=str(path)) from error
 
@@ -125,9 +127,11 @@ class SQLite:
         """Brings the file to this format, whole or not at all.
 
         Raises:
-            MachineError: it is newer than this lichen, or older and may not be written.
+            MachineError: it is newer than this lichen, older and may not be written, or not of lichen.
         """
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
+        if not version and self.connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise MachineError("this database is not lichen's", where=str(self.path), hint="move it away")
         if version > len(MIGRATIONS):
             raise MachineError(
                 f"the store is of format {version}, newer than this lichen's {len(MIGRATIONS)}",

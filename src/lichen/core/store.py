@@ -77,7 +77,7 @@ class Store:
                 for name in ("objects", "tmp", "runs", "locks"):
                     make_folder(self.folder / name)
         except OSError as error:
-            failure = disk_error(error, self.folder)
+            failure = disk_error(error, Path(error.filename or self.folder))
             raise MachineError(
                 f"a store cannot be made here: {failure.message}", where=failure.where
             ) from error
@@ -185,7 +185,8 @@ class Store:
     def orphans(self) -> list[Path]:
         """Folders of checkpoints whose call is done."""
         kept = {self._unfinished(row["key"]) for row in self.records.rows("SELECT key FROM checkpoints")}
-        return [place for place in (self.folder / "unfinished").glob("*") if place not in kept]
+        places = (self.folder / "unfinished").glob("[0-9a-f]" * 32)
+        return [place for place in places if place not in kept]
 
     # calls
 
