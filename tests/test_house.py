@@ -180,3 +180,11 @@ def test_the_conformance_suites_catch_a_planted_defect(extended, tmp_path):
 def test_generated_pages_and_the_editors_stub_are_current():
     done = run(str(ROOT / "docs" / "generate.py"), "--check", check=False)
     assert done.returncode == 0, done.stdout + "run `make docs`"
+
+
+def test_the_command_line_knows_which_file_has_a_verb():
+    """Only that file is imported; a study's verb is its file's name."""
+    from lichen.cli.main import FAMILIES, _verbs_of
+
+    for family, (_, words) in FAMILIES.items():
+        assert family == "studies" or list(_verbs_of(family)) == words.split()

@@ -1,7 +1,5 @@
 """__main__: `python -m lichen` is `lichen`."""
 
-import sys
+from lichen.cli.main import command
 
-from lichen.cli.main import main
-
-sys.exit(main())
+command()

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -153,6 +154,25 @@ def test_no_change_among_200_is_missed_and_what_is_restored_is_found_again(bench
         bench.garden.write(files)
         _, was_grown = bench.call(call)
         assert not was_grown, f"{name}, met a second time"
+
+
+@pytest.mark.parametrize("looks_again", [True, False])
+def test_what_was_gathered_before_a_change_is_not_used_after_it(bench, monkeypatch, looks_again):
+    """Files that have lain still for a moment are gathered once, until one of them changes."""
+    monkeypatch.setattr(code, "RACY_NS", 10_000_000)
+    if not looks_again:
+        monkeypatch.setattr(code._Walk, "still_holds", lambda self: True)
+    code._walks.clear()
+    base, seen, missed = rendered(), {}, []
+    for name, (files, call) in list(changes().items())[::8]:
+        bench.garden.write(base)
+        time.sleep(0.03)
+        bench.call()
+        bench.garden.write(files)
+        key, _ = bench.call(call)
+        missed += [name] if seen.setdefault(key, name) != name else []
+    code._walks.clear()
+    assert (missed == []) == looks_again
 
 
 DEFECTS: dict[str, tuple[Callable, list[str]]] = {

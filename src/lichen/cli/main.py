@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import re
@@ -15,11 +16,16 @@ from typing import Any
 from lichen.core.errors import LichenError, StepError, nearest
 
 FAMILIES = {
-    "lives": "live a life", "records": "read the record", "reports": "show it",
-    "values": "use what it made", "studies": "study lives",
-    "names": "name values", "shelves": "see what there is", "stores": "look after the store",
-}  # fmt: skip
-"""Files of verbs and what they are for, in the order that `lichen --help` shows them."""
+    "lives": ("live a life", "run why new"),
+    "records": ("read the record", "show log models"),
+    "reports": ("show it", "report"),
+    "values": ("use what it made", "evaluate predict export"),
+    "studies": ("study lives", ""),
+    "names": ("name values", "promote rollback"),
+    "shelves": ("see what there is", "steps data completion"),
+    "stores": ("look after the store", "store doctor"),
+}
+"""Files of verbs, what they are for and their words (a study's is its file's), as `--help` shows them."""
 
 
 @dataclass(slots=True)
@@ -51,12 +57,17 @@ def argument(*flags: str, **keywords: Any) -> tuple[tuple[str, ...], dict[str, A
     return flags, keywords
 
 
-def verbs() -> dict[str, Verb]:
-    """Every verb by its word."""
+def verbs(word: str | None = None) -> dict[str, Verb]:
+    """Verbs by their words: of the family that has a word, or of all where none has it."""
     found: dict[str, Verb] = {}
-    for family in FAMILIES:
-        found.update(import_module(f"lichen.cli.{family}").VERBS)
+    families = [family for family, (_, words) in FAMILIES.items() if word in words.split()]
+    for family in families or FAMILIES:
+        found.update(_verbs_of(family))
     return found
+
+
+def _verbs_of(family: str) -> dict[str, Verb]:
+    return import_module(f"lichen.cli.{family}").VERBS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,7 +95,7 @@ class _Top(_Parser):
     """The whole command line; its help shows verbs by family."""
 
     def format_help(self) -> str:
-        found = {title: import_module(f"lichen.cli.{family}").VERBS for family, title in FAMILIES.items()}
+        found = {title: _verbs_of(family) for family, (title, _) in FAMILIES.items()}
         lines = [
             f"{title}\n"
             + "".join(f"  {word:11s} {verb.summary.rstrip('.')}\n" for word, verb in family.items())
@@ -113,7 +124,8 @@ class _Usage(LichenError):
     exit_code = 2
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(word: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line; where a word is a verb, of its family alone: less to import."""
     from lichen import __version__
 
     top = _Top(prog="lichen")
@@ -121,8 +133,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--json", action="store_true")
     top.add_argument("--store")
     words = top.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
-    for word, verb in verbs().items():
-        one = words.add_parser(word, help=verb.summary, description=verb.summary)
+    for name, verb in verbs(word).items():
+        one = words.add_parser(name, help=verb.summary, description=verb.summary)
         for flags, keywords in verb.arguments:
             one.add_argument(*flags, **keywords)
         one.add_argument("--json", action="store_true", help="answer in JSON", default=argparse.SUPPRESS)
@@ -138,13 +150,20 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     Raises:
         UsageError: something in it has no meaning; hints at what may have been meant.
     """
-    given, rest = parser().parse_known_args(argv)
+    given, rest = parser(_first_word(argv)).parse_known_args(argv)
     takes_changes = hasattr(given, "changes")
     if takes_changes and not any(word.startswith("-") for word in rest):
         given.changes += rest
     elif rest:
         raise _Usage(f"`{rest[0]}` has no meaning here", hint=_meant(rest[0], given, takes_changes))
     return given
+
+
+def _first_word(argv: Sequence[str]) -> str | None:
+    """The word that may be the verb: the first that is neither a flag nor the place after `--store`."""
+    before = ["", *argv]
+    plain = (word for last, word in zip(before, argv, strict=False) if last != "--store" and word[:1] != "-")
+    return next(plain, None)
 
 
 def _meant(word: str, given: argparse.Namespace, takes_changes: bool) -> str:
@@ -158,6 +177,16 @@ def _meant(word: str, given: argparse.Namespace, takes_changes: bool) -> str:
     if word.startswith("-") and takes_changes:
         return f"options of steps are given as step.{name.replace('-', '_')}=value, such as train.epochs=20"
     return f"lichen {given.verb or ''} --help".replace("  ", " ")
+
+
+def command() -> None:
+    """The process `lichen`: one command line, and its exit code."""
+    code = main()
+    if "torch" not in sys.modules:
+        # What lives until the end need not be looked through then, a tenth of a short command. Bindings that
+        # come with torch count what was not taken down, and would complain.
+        gc.freeze()
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sysconfig
-import traceback
 from pathlib import Path
 
 from lichen.core.disk import disk_error
@@ -34,6 +32,9 @@ def told(error: Exception, step: str) -> LichenError | None:
 
 def _place(error: Exception) -> str | None:
     """File and line of the innermost frame that is the user's own code."""
+    import sysconfig
+    import traceback
+
     library = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         is_made_up = frame.filename.startswith("<") and not frame.filename.startswith("<ipython")

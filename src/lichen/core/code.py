@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from lichen.core import find, imports, loaded, packages, syntax
 from lichen.core.digest import FORMAT, digest_bytes, digest_json
@@ -114,31 +115,95 @@ def closure(modules: Iterable[str]) -> Code:
     Raises:
         UnkeyableError: a module's source cannot be read or parsed.
     """
-    seen: dict[str, str] = {}
-    versions: dict[str, str] = {}
-    done: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
-        top, _, below = module.partition(".")
-        if module in done or top in versions or is_outside(module):
-            continue
-        done.add(module)
-        if below:
-            waiting.append(module.rpartition(".")[0])  # importing a.b runs a first
-        if below.endswith("*"):
-            waiting.extend(_below(module))
-            continue
-        path = find.file_of(module)
+    question = (tuple(dict.fromkeys(modules)), tuple(sys.path))
+    past = _walks.get(question)
+    if past is not None and past.still_holds():
+        return past.code
+    walk = _Walk()
+    walk.go(question[0])
+    if walk.is_settled():
+        _walks[question] = walk
+    return walk.code
+
+
+_walks: dict[tuple[tuple[str, ...], tuple[str, ...]], _Walk] = {}
+"""What this process gathered, by the modules and the path they were looked for on."""
+
+
+class _Walk:
+    """From modules to all that they import, and what on disk says that it would go the same way again."""
+
+    def __init__(self) -> None:
+        self.modules: dict[str, str] = {}
+        self.versions: dict[str, str] = {}
+        self.met: list[tuple[str, Any, Path | None, Any]] = []
+        """Arguments and results of `loaded.pinned`."""
+        self.found: dict[str, str] = {}
+        """Versions by package, as they lie on disk."""
+        self.places: set[str] = {place or "." for place in sys.path}
+        self.marks: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def code(self) -> Code:
+        return Code(dict(sorted(self.modules.items())), dict(sorted(self.versions.items())))
+
+    def go(self, modules: Iterable[str]) -> None:
+        done: set[str] = set()
+        waiting = list(modules)
+        while waiting:
+            module = waiting.pop()
+            top, _, below = module.partition(".")
+            if module in done or top in self.versions or is_outside(module):
+                continue
+            done.add(module)
+            if below:
+                waiting.append(module.rpartition(".")[0])  # importing a.b runs a first
+            if below.endswith("*"):
+                waiting.extend(_below(module))
+                continue
+            waiting.extend(self._meet(module, top, below))
+
+    def _meet(self, module: str, top: str, below: str) -> tuple[str, ...]:
+        """Takes one module in; the modules that it may import."""
+        path = find.file_of(module, self.places)
         is_third_party = (path is None and not below) or (path is not None and is_installed(module, path))
         if is_third_party and (version := packages.version_of(top)) is not None:
-            versions[top] = loaded.pinned(top, version)
-        elif path is not None and top not in versions:
+            self.found[top] = version
+            self.versions[top] = self._pinned(top, version, None)
+        elif path is not None:
+            self.places.update((str(path), str(path.parent)))
             is_users = top != "lichen" and path.suffix == ".py"
-            source = loaded.pinned(module, MEMO.source(module, path), path if is_users else None)
-            seen[module] = source.digest
-            waiting.extend(source.imports)
-    return Code(dict(sorted(seen.items())), dict(sorted(versions.items())))
+            source = self._pinned(module, MEMO.source(module, path), path if is_users else None)
+            self.modules[module] = source.digest
+            return source.imports
+        return ()
+
+    def _pinned(self, name: str, mark: Any, path: Path | None) -> Any:
+        found = loaded.pinned(name, mark, path)
+        self.met.append((name, mark, path, found))
+        return found
+
+    def is_settled(self) -> bool:
+        """Whether it may be kept: what changed a moment ago may change again, unseen."""
+        self.marks = {place: _mark(place) for place in self.places}
+        latest = max((mark[0] for mark in self.marks.values() if mark), default=0)
+        return time.time_ns() - latest > RACY_NS
+
+    def still_holds(self) -> bool:
+        """Whether files and folders are as they were, and what was imported since says nothing else."""
+        return (
+            all(_mark(place) == mark for place, mark in self.marks.items())
+            and all(packages.version_of(top) == version for top, version in self.found.items())
+            and all(loaded.pinned(name, mark, path) == found for name, mark, path, found in self.met)
+        )
+
+
+def _mark(place: str) -> tuple[int, ...]:
+    try:
+        facts = os.stat(place)
+    except OSError:
+        return ()
+    return max(facts.st_mtime_ns, facts.st_ctime_ns), facts.st_mtime_ns, facts.st_size, facts.st_ino
 
 
 def gathered(parts: Iterable[str | Code]) -> Code:

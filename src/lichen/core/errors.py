@@ -19,7 +19,6 @@ Exit code 70 is a bug of ours: anything that is not a LichenError.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -110,6 +109,8 @@ NEAR = 200
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """A hint `did you mean ...?` for a misspelt word, or the list of what is known when it is short."""
     names = sorted({name for name in known if isinstance(name, str)})
+    import difflib
+
     close = difflib.get_close_matches(word[:NEAR], names, n=1, cutoff=0.6)
     if close:
         return f"did you mean `{close[0]}`?"

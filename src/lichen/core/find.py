@@ -6,7 +6,7 @@ import ast
 import importlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib import machinery, util
 from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parent.parent
 SUFFIXES = ("/__init__.py", *machinery.EXTENSION_SUFFIXES, ".py")
+PURE = ("/__init__.py", ".py")
+"""Of lichen's own modules: most of a step's code, looked up for every call."""
 SINGULAR = {"steps": "step", "tasks": "task", "nets": "net", "studies": "study"}
 SHELVES = tuple(SINGULAR)
 BEHIND_VALUES = ("lichen.data.rows", "lichen.engine.backend", "lichen.engine.answer")
@@ -54,8 +56,12 @@ def source_of(module_name: str) -> Path | None:
     return path if path is not None and path.suffix == ".py" else None
 
 
-def file_of(module_name: str) -> Path | None:
-    """The file of a module, source or compiled, found without importing it or the packages above it."""
+def file_of(module_name: str, looked: set[str] | None = None) -> Path | None:
+    """The file of a module, source or compiled, found without importing it or the packages above it.
+
+    Args:
+        looked: takes the folders that may hold it; for one without dots these are `sys.path`.
+    """
     top, *rest = module_name.split(".")
     if top == "lichen":
         folders = [str(PACKAGE)]
@@ -73,14 +79,17 @@ def file_of(module_name: str) -> Path | None:
         return PACKAGE / "__init__.py"
     for part in rest[:-1]:
         folders = [f"{folder}/{part}" for folder in folders]
-    return _file_in(folders if len(rest) == 1 else filter(os.path.isdir, folders), rest[-1])
+    if looked is not None:
+        looked.update(folders)
+    suffixes = PURE if top == "lichen" else SUFFIXES
+    return _file_in(folders if len(rest) == 1 else filter(os.path.isdir, folders), rest[-1], suffixes)
 
 
-def _file_in(folders: Iterable[str], name: str) -> Path | None:
+def _file_in(folders: Iterable[str], name: str, suffixes: Sequence[str] = SUFFIXES) -> Path | None:
     """The file that `import name` reads in the first of the folders that has one; in Python's order."""
     if not name or "/" in name:
         return None
-    paths = (f"{folder or '.'}/{name}{suffix}" for folder in folders for suffix in SUFFIXES)
+    paths = (f"{folder or '.'}/{name}{suffix}" for folder in folders for suffix in suffixes)
     return next((Path(path) for path in paths if os.path.isfile(path)), None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
+import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -26,8 +26,9 @@ TELLING_FLAGS = (
 @lru_cache
 def environment() -> dict[str, Any]:
     """CPU family, cores, system and Python: equal environments promise equal bits."""
-    return {**_cpu(), "cores": num_cores(), "system": platform.system(), "machine": platform.machine(),
-            "python": ".".join(platform.python_version_tuple()[:2])}  # fmt: skip
+    system = os.uname()
+    return {**_cpu(), "cores": num_cores(), "system": system.sysname, "machine": system.machine,
+            "python": ".".join(map(str, sys.version_info[:2]))}  # fmt: skip
 
 
 @lru_cache
@@ -57,11 +58,13 @@ def _cpu() -> dict[str, Any]:
                 line.split(":", 1) for line in file.read().split("\n\n")[0].splitlines() if ":" in line
             )
     except OSError:
-        return {"cpu": platform.processor() or platform.machine(), "flags": []}
+        import platform
+
+        return {"cpu": platform.processor() or os.uname().machine, "flags": []}
     facts = {key.strip(): text.strip() for key, text in lines.items()}
     flags = set((facts.get("flags") or facts.get("Features") or "").split())
     return {
-        "cpu": facts.get("model name", platform.machine()),
+        "cpu": facts.get("model name", os.uname().machine),
         "family": facts.get("cpu family", ""),
         "model": facts.get("model", ""),
         "flags": [flag for flag in TELLING_FLAGS if flag in flags],

@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -77,7 +76,7 @@ class Objects:
         if digest_bytes(data) != blob:
             raise StepError("an array changed after it was put into a value",
                             hint="hand over a copy of an array that is written to again")  # fmt: skip
-        target, part = self.path(blob), self.temporary / uuid.uuid4().hex
+        target, part = self.path(blob), self.temporary / os.urandom(16).hex()
         try:
             make_folder(target.parent)
             try:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -243,6 +241,9 @@ def _read_only(path: Path) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM meta")
     except sqlite3.OperationalError:
         connection.close()
+        import shutil
+        import tempfile
+
         log = path.with_name(f"{path.name}-wal")
         if not log.is_file() or not log.stat().st_size:
             return _connect(path, "?mode=ro&immutable=1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 import os
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from lichen.core.store import Store, find_folder
 
 def new_run_id() -> str:
     """Sortable by time, unique without asking anyone."""
-    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-") + secrets.token_hex(3)
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S-") + os.urandom(3).hex()
 
 
 @dataclass(kw_only=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -234,7 +233,10 @@ class Store:
                     self._insert(value)
                 self.write_call(call, detail)
                 self.records.execute("DELETE FROM checkpoints WHERE key = ?", [call.key])
-        shutil.rmtree(self._unfinished(call.key), ignore_errors=True)
+        if self._unfinished(call.key).is_dir():
+            import shutil
+
+            shutil.rmtree(self._unfinished(call.key), ignore_errors=True)
 
     def write_call(self, call: Call, detail: code.Code | None) -> None:
         """Inserts a call's rows, and those of calls behind it that are not here; inside a transaction."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -122,6 +121,8 @@ class Value:
         return f"{type(self).__name__}({self.id}{': ' if facts else ''}{facts})"
 
     def _repr_html_(self) -> str:
+        import html
+
         rows = "".join(
             f"<tr><th style='text-align:left'>{html.escape(key)}</th><td>{html.escape(text)}</td></tr>"
             for key, text in {"digest": self.digest[:16], **self.facts(), **self.origin()}.items()
