@@ -1,5 +1,8 @@
 """Leaks of the test split: each kind is planted, caught, and seen to pass once the check is taken away."""
 
+import sys
+import types
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -176,6 +179,37 @@ def a_captured_dataset(data, model):
     return sly(model)
 
 
+@li.step
+def roundabout(model: Model) -> Model:
+    """Finds data in a module, which no code of its own names."""
+    return toy.a_model(mean_of(sys.modules["shelf_of_data"].DATA, "test"))
+
+
+@li.step
+def fetched(model: Model) -> Model:
+    """Loads data by itself."""
+    return toy.a_model(mean_of(li.load("digits"), "test"))
+
+
+@li.step
+def examined(model: Model, data: Dataset) -> Model:
+    """Has another step open test for it."""
+    return toy.a_model(measured(model, sys.modules["shelf_of_data"].DATA, split="test").value)
+
+
+def with_shelf(step):
+    """A module that holds the data is there while a step runs."""
+
+    def leak(data, model):
+        sys.modules["shelf_of_data"] = types.SimpleNamespace(DATA=data)
+        try:
+            return step(data, model)
+        finally:
+            del sys.modules["shelf_of_data"]
+
+    return leak
+
+
 def of_renamed(data, model):
     return measured(learnt(renamed(data)), data, split="test")
 
@@ -192,28 +226,41 @@ def rows_unchecked(patch):
     patch.setattr(manifest, "_check_apart", lambda *_: None)
 
 
+def not_inside(patch):
+    patch.setattr(guard, "inside", lambda *_: nullcontext())
+
+
 def captured_unchecked(patch):
     patch.setattr(guard, "check_captured", lambda *_: None)
 
 
 LEAKS = {
-    "normalisation statistics of test": (lambda data, model: normalised(data), [no_views]),
+    "normalisation statistics of test": (lambda data, model: normalised(data), [no_views, not_inside]),
     "a model that declares test": (lambda data, model: declared(data), [no_check, no_views]),
     "calibration on test": (lambda data, model: calibrated(data, split="test"), [no_check]),
-    "a threshold tuned on test inside a step": (lambda data, model: thresholded(model, data), [no_views]),
-    "early stopping on a widened view": (lambda data, model: stopped(model, data), [no_views]),
-    "a view asked for another split": (lambda data, model: reviewed(model, data), [no_views]),
-    "a changed copy of a view": (lambda data, model: repoliced(model, data), [no_views]),
+    "a threshold tuned on test inside a step": (
+        lambda data, model: thresholded(model, data),
+        [no_views, not_inside],
+    ),
+    "early stopping on a widened view": (lambda data, model: stopped(model, data), [no_views, not_inside]),
+    "a view asked for another split": (lambda data, model: reviewed(model, data), [no_views, not_inside]),
+    "a changed copy of a view": (lambda data, model: repoliced(model, data), [no_views, not_inside]),
     "selection by scores of test": (
         lambda data, model: selected(model, measured(model, data, split="test")),
         [no_check],
     ),
     "the bytes of test": (lambda data, model: rummaged(data), [no_views]),
-    "rows generated from test": (lambda data, model: generated(data), [no_views]),
+    "rows generated from test": (lambda data, model: generated(data), [no_views, not_inside]),
     "test rows moved into train": (lambda data, model: learnt(moved(data)), [rows_unchecked]),
     "a test split renamed to train": (of_renamed, [no_check]),
     "a view kept from an earlier step": (a_kept_view, [no_views]),
-    "data that a step was not handed": (a_captured_dataset, [captured_unchecked]),
+    "data of a module": (with_shelf(lambda data, model: roundabout(model)), [not_inside]),
+    "data that a step loads by itself": (lambda data, model: fetched(model), [not_inside]),
+    "test opened by a step inside a step": (
+        with_shelf(lambda data, model: examined(model, data)),
+        [not_inside],
+    ),
+    "data that a step was not handed": (a_captured_dataset, [captured_unchecked, not_inside]),
 }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from lichen.core import blame, find, key
+from lichen.core import blame, find, guard, key
 from lichen.core.context import Context
 from lichen.core.dataset import Dataset
 from lichen.core.errors import OptionError, StepError
@@ -144,7 +144,8 @@ def _run(
                  if read.options[name].kind == "function" and isinstance(value, str)}  # fmt: skip
     extra = {"run": context} if read.wants_run else {}
     try:
-        result = step.fn(*views, **{**options, **made_key.places, **functions}, **extra)
+        with guard.inside(read, splits):
+            result = step.fn(*views, **{**options, **made_key.places, **functions}, **extra)
     except Exception as error:
         context.emit("step.failed", error=str(error))
         if (said := blame.told(error, read.address)) is not None:

@@ -71,6 +71,7 @@ class Dataset(Value):
                 f"this step declares {', '.join(self.allowed) or 'none'}",
                 hint=guard.HINT,
             )
+        guard.check_open(split)
         return self.splits[split]
 
     def identity(self, splits: tuple[str, ...] | None = None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,40 @@ def reopened(blobs: Blobs) -> Blobs:
     if isinstance(blobs, Chain):
         return Chain(tuple(reopened(place) for place in blobs.places))
     return blobs
+
+
+_open: ContextVar[tuple[str, ...] | None] = ContextVar("lichen_open_splits", default=None)
+"""Splits that the step under way opens; None outside of steps, and in one that makes data of nothing."""
+
+
+@contextmanager
+def inside(signature: Signature, splits: tuple[str, ...]) -> Iterator[None]:
+    """Runs the body of a step: however it gets hold of data, test opens only if it declares so.
+
+    Raises:
+        LeakError: it runs in a step that does not open test, and opens it.
+    """
+    outer = _open.get()
+    if outer is not None and "test" in splits and "test" not in outer:
+        raise LeakError(f"`{signature.address}` may not open `test` inside a step that does not", hint=HINT)
+    takes_data = any("Dataset" in taken.kinds for taken in signature.values)
+    is_source = not takes_data and "Dataset" in (*signature.returns, *signature.fields.values())
+    token = _open.set(None if is_source else splits)
+    try:
+        yield
+    finally:
+        _open.reset(token)
+
+
+def check_open(split: str) -> None:
+    """Refuses `test` to a step that does not declare it, however it came by the data.
+
+    Raises:
+        LeakError: it is asked for by such a step.
+    """
+    splits = _open.get()
+    if split == "test" and splits is not None and split not in splits:
+        raise LeakError("split `test` may not be opened inside this step", hint=HINT)
 
 
 def check(
