@@ -6,14 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from fire import harness, servers
 
 from lichen.core import team, transfer
+from lichen.core.array import Array
 from lichen.core.check import check
 from lichen.core.errors import LichenError, MachineError, UnsafeInputError, UsageError
 from lichen.core.gc import collect
+from lichen.core.model import Model
 from lichen.core.store import Store
 
 HOLDER = """
@@ -147,3 +151,15 @@ def test_the_addresses_of_a_team_are_checked(tmp_path, shared):
     with pytest.raises(LichenError, match="where the team's store is"):
         Store(tmp_path / "odd")
     assert os.listdir(tmp_path / "odd") != []
+
+
+def test_what_other_machines_may_be_making_is_not_collected(tmp_path, shared):
+    """Their runs are not seen from here, so what is young stays for a week."""
+    store = team.join(tmp_path / ".lichen", *shared)
+    store.keep(Model.build(net="a:net", options={}, weights={"w": Array.of(np.arange(4.0))}))
+    for hours, num_freed in [(0, 0), (30, 0), (24 * 8, 1)]:
+        made = datetime.now(UTC) - timedelta(hours=hours)
+        store.records.execute("UPDATE vals SET created = ?", [made.isoformat(timespec="milliseconds")])
+        assert collect(store, is_dry=True).values == num_freed
+    assert collect(store, is_dry=True, grace_s=24 * 9 * 3600.0).values == 0
+    store.close()

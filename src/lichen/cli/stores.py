@@ -89,7 +89,7 @@ def _check(given: Namespace) -> Answer:
         )
     lines = [
         *map(str, found),
-        f"{len(found)} damaged or missing; what is damaged is computed again with --fresh",
+        f"{len(found)} damaged or missing; a step whose result it was is computed again when it is next run",
     ]
     return Answer("\n".join(lines), data, 1)
 
@@ -100,10 +100,11 @@ def _gc(given: Namespace) -> Answer:
 
     from lichen.core.gc import collect
 
-    freed = collect(here(), is_dry=given.dry_run)
+    place = here()
+    freed = collect(place, is_dry=given.dry_run)
     verb = "would free" if given.dry_run else "freed"
     said = f"{verb} {freed.values} values and {freed.blobs} blobs, {size_text(freed.size_bytes)}"
-    kept = "what names, their histories and the last hour need is kept"
+    kept = f"what names, their histories and the last {'week' if place.is_shared else 'hour'} need is kept"
     return Answer(f"{said}; {kept}", {**asdict(freed), "dry_run": given.dry_run})
 
 

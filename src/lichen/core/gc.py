@@ -17,6 +17,7 @@ from lichen.core.errors import UsageError
 from lichen.core.store import Store
 from lichen.core.value import find_blobs
 
+HOUR_S, WEEK_S = 3600.0, 7 * 86400.0
 DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 TABLES_OF_CALLS = {"calls": "id", "outputs": "call", "readers": "call"}
 TABLES_OF_VALUES = {"vals": "digest", "places": "digest", "costs": "digest"}
@@ -31,7 +32,7 @@ class Freed:
     size_bytes: int
 
 
-def collect(store: Store, *, is_dry: bool, grace_s: float = 3600.0) -> Freed:
+def collect(store: Store, *, is_dry: bool, grace_s: float | None = None) -> Freed:
     """Removes values, calls and blobs that nothing needs.
 
     Needed are: what names point at and pointed at (so that a rollback works), every call behind these with
@@ -40,11 +41,14 @@ def collect(store: Store, *, is_dry: bool, grace_s: float = 3600.0) -> Freed:
 
     Args:
         is_dry: say what would go, and remove nothing.
+        grace_s: None: an hour, and a week in a team's store, where runs of other machines are not seen.
 
     Raises:
         UsageError: a step is being computed in this store.
         MachineError: the store is read-only.
     """
+    if grace_s is None:
+        grace_s = WEEK_S if store.is_shared else HOUR_S
     if is_dry:
         return _collect(store, is_dry=True, limit_s=time.time() - grace_s)
     with store.adding(alone=True):

@@ -89,12 +89,17 @@ class Store:
 
     def _parts(self) -> tuple[Objects, Records, Locks]:
         """This folder's own, or those that `team.json` names."""
-        if (self.folder / TEAM).is_file():
+        if self.is_shared:
             from lichen.core import team
 
             return team.parts(self.folder)
         records = SQLite(self.folder / "lichen.db", is_readonly=self.is_readonly)
         return Objects(self.folder), records, FileLocks(self.folder)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it is a team's."""
+        return (self.folder / TEAM).is_file()
 
     @property
     def index_path(self) -> Path:
