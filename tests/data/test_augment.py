@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lichen.core.errors import OptionError
-from lichen.data import augment, draws, warp
+from lichen.data import augment, draws, warp, wide
 
 ALL = [{op: usual} for op, (usual, _, _) in augment.OPERATIONS.items()]
 
@@ -98,7 +98,7 @@ def test_colour_of_full_strength_zero_draws_is_black_and_of_middle_draws_unchang
 def test_colour_is_brightness_then_contrast_then_saturation():
     images, drawn = pictures().float(), torch.rand(64, 3) * 0.2 + 0.4
     bright, contrast, saturation = ((0.5 + drawn[:, i])[:, None, None, None] for i in range(3))
-    luma = torch.tensor(augment.LUMA)[None, :, None, None]
+    luma = torch.tensor(wide.LUMA)[None, :, None, None]
     brightened = images * bright
     contrasted = contrast * brightened + (1 - contrast) * (brightened * luma).sum(1, True).mean((2, 3), True)
     expected = saturation * contrasted + (1 - saturation) * (contrasted * luma).sum(1, True)

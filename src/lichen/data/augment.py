@@ -1,8 +1,9 @@
 """augment: operations on batches, each row by its own draws, in one pass over the pixels.
 
-Whatever the order in which a policy names them, geometry comes first, composed into one move, then colour,
-then cutout. Flips and crops alone only copy bytes; any other move interpolates once for all of them. Every
-operation owns fixed draws, so naming another one changes nothing for those that were there.
+Whatever the order in which a policy names them, geometry comes first, composed into one move, then
+trivialaugment, randaugment and colour, then cutout. Flips and crops alone only copy bytes; any other move
+interpolates once for all of them. Every operation owns fixed draws, so naming another one changes nothing for
+those that were there.
 
 Shapes: B rows, C channels, H height, W width, D draws of the whole policy.
 """
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lichen.core.errors import OptionError, nearest
-from lichen.data import warp
+from lichen.data import warp, wide
 
 OPERATIONS = {
     "flip": (0.5, 0.0, 1.0),
@@ -25,6 +26,8 @@ OPERATIONS = {
     "rotate": (15.0, 0.0, 180.0),
     "zoom": (0.15, 0.0, 3.0),
     "shear": (10.0, 0.0, 60.0),
+    "trivialaugment": (1.0, 0.0, 1.0),
+    "randaugment": (0.3, 0.0, 1.0),
     "colour": (0.2, 0.0, 1.0),
     "cutout": (0.25, 0.0, 1.0),
 }
@@ -32,20 +35,20 @@ OPERATIONS = {
 
 flip: the share of rows mirrored left to right. crop: the share of a side by which a window of the picture's
 own size moves, in whole pixels, over the picture and its reflection. shift: the same in fractions of pixels.
-rotate, shear: degrees to either side. zoom: 0.15 is from 1 / 1.15 to 1.15. colour: the share by which
-brightness, contrast and saturation change. cutout: the side of a square, as a share of the picture's, that
-takes the picture's mean.
+rotate, shear: degrees to either side. zoom: 0.15 is from 1 / 1.15 to 1.15. trivialaugment: one of the
+fourteen operations of `wide`, as far as drawn up to this share of its reach. randaugment: two of them, each
+this share of its reach far (M / 30). colour: the share by which brightness, contrast and saturation change.
+cutout: the side of a square, as a share of the picture's, that takes the picture's mean.
 """
 DRAWS = {
     "flip": (0,), "crop": (1, 2), "shift": (3, 4), "rotate": (5,), "zoom": (6,), "shear": (7, 8),
-    "colour": (9, 10, 11), "cutout": (12, 13),
+    "colour": (9, 10, 11), "cutout": (12, 13), "trivialaugment": (14, 15, 16),
+    "randaugment": (17, 18, 19, 20),
 }  # fmt: skip
 """The numbers of the draws that each operation owns."""
 COPIES = {"flip", "crop"}
 """Moves by whole pixels."""
 MOVES = {"flip", "crop", "shift", "rotate", "zoom", "shear"}
-LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, as Pillow weighs colours."""
 
 Policy = Sequence[Mapping[str, Any]]
 
@@ -72,7 +75,7 @@ def strengths(policy: Policy | None) -> dict[str, float]:
 
 
 def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Tensor:
-    """The batch after the policy: uint8 after copies and cutouts alone, else float32 from 0 to 255.
+    """The batch after the policy: uint8 from copies, wide ones and cutout, else float32 from 0 to 255.
 
     Args:
         images_BCHW: uint8.
@@ -86,6 +89,13 @@ def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Te
         images_BCHW = _copied(images_BCHW, found, draws)
     elif moves:
         images_BCHW = _warped(images_BCHW.float(), found, draws)
+    if "trivialaugment" in found:
+        which_B, amount_B, way_B = draws["trivialaugment"]
+        images_BCHW = _wide(images_BCHW, which_B, amount_B * found["trivialaugment"], way_B)
+    if "randaugment" in found:
+        reach_B = torch.full_like(draws["randaugment"][0], found["randaugment"])
+        for which_B, way_B in (draws["randaugment"][:2], draws["randaugment"][2:]):
+            images_BCHW = _wide(images_BCHW, which_B, reach_B, way_B)
     if "colour" in found:
         images_BCHW = _coloured(images_BCHW.float(), found["colour"], draws["colour"])
     if "cutout" in found:
@@ -130,6 +140,12 @@ def _warped(images_BCHW: Tensor, found: Mapping[str, float], draws: Mapping[str,
     return warp.sampled(images_BCHW, place)
 
 
+def _wide(images_BCHW: Tensor, which_B: Tensor, amount_B: Tensor, way_B: Tensor) -> Tensor:
+    if images_BCHW.is_floating_point():
+        images_BCHW = images_BCHW.round().clamp(0.0, 255.0).to(torch.uint8)
+    return wide.varied(images_BCHW, (which_B * len(wide.NAMES)).long(), amount_B, way_B < 0.5)
+
+
 def _spread(drawn: Tensor, reach: float) -> Tensor:
     """Uniform in [-reach, reach)."""
     return (2.0 * drawn - 1.0) * reach
@@ -143,11 +159,9 @@ def _coloured(images_BCHW: Tensor, strength: float, draws: Sequence[Tensor]) -> 
     bright, contrast, saturation = (
         (1.0 + _spread(drawn_B, strength))[:, None, None, None] for drawn_B in draws
     )
-    if images_BCHW.shape[1] == 3:
-        red, green, blue = (plane * weight for plane, weight in zip(images_BCHW.split(1, 1), LUMA))
-        grey_B1HW = red + green + blue  # not a matrix product: its bits would depend on the batch
-    else:
-        grey_B1HW, saturation = images_BCHW.mean(1, keepdim=True), torch.ones_like(saturation)
+    grey_B1HW = wide.grey_of(images_BCHW)
+    if images_BCHW.shape[1] != 3:
+        saturation = torch.ones_like(saturation)
     middle_B111 = grey_B1HW.mean((2, 3), keepdim=True)
     offset_B1HW = (1.0 - saturation) * contrast * bright * grey_B1HW + (1.0 - contrast) * bright * middle_B111
     return torch.addcmul(offset_B1HW, images_BCHW, saturation * contrast * bright).clamp_(0.0, 255.0)
