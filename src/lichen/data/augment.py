@@ -30,6 +30,8 @@ OPERATIONS = {
     "randaugment": (0.3, 0.0, 1.0),
     "colour": (0.2, 0.0, 1.0),
     "cutout": (0.25, 0.0, 1.0),
+    "mixup": (0.2, 0.0, 4.0),
+    "cutmix": (1.0, 0.0, 4.0),
 }
 """Usual strength, least and greatest of each.
 
@@ -38,12 +40,13 @@ own size moves, in whole pixels, over the picture and its reflection. shift: the
 rotate, shear: degrees to either side. zoom: 0.15 is from 1 / 1.15 to 1.15. trivialaugment: one of the
 fourteen operations of `wide`, as far as drawn up to this share of its reach. randaugment: two of them, each
 this share of its reach far (M / 30). colour: the share by which brightness, contrast and saturation change.
-cutout: the side of a square, as a share of the picture's, that takes the picture's mean.
+cutout: the side of a square, as a share of the picture's, that takes the picture's mean. mixup, cutmix: both
+parameters of the Beta distribution of the share that a row keeps of itself; see `mix`.
 """
 DRAWS = {
     "flip": (0,), "crop": (1, 2), "shift": (3, 4), "rotate": (5,), "zoom": (6,), "shear": (7, 8),
     "colour": (9, 10, 11), "cutout": (12, 13), "trivialaugment": (14, 15, 16),
-    "randaugment": (17, 18, 19, 20),
+    "randaugment": (17, 18, 19, 20), "mixup": (21,), "cutmix": (22, 23, 24, 25),
 }  # fmt: skip
 """The numbers of the draws that each operation owns."""
 COPIES = {"flip", "crop"}
@@ -74,16 +77,21 @@ def strengths(policy: Policy | None) -> dict[str, float]:
     return {entry["op"]: entry["strength"] for entry in policy or () if entry["strength"] > 0}
 
 
+def columns(policy: Policy | None, uniforms_BD: Tensor) -> dict[str, list[Tensor]]:
+    """The draws (B,) of each operation, from one column per number in `numbers`."""
+    drawn = iter(uniforms_BD.unbind(1))
+    return {op: [next(drawn) for _ in DRAWS[op]] for op in strengths(policy)}
+
+
 def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Tensor:
-    """The batch after the policy: uint8 from copies, wide ones and cutout, else float32 from 0 to 255.
+    """The batch after what a policy does to single rows: uint8 or float32 from 0 to 255. `mix` does the rest.
 
     Args:
         images_BCHW: uint8.
         uniforms_BD: in [0, 1), one column per number in `numbers`.
     """
     found = strengths(policy)
-    columns = iter(uniforms_BD.unbind(1))
-    draws = {op: [next(columns) for _ in DRAWS[op]] for op in found}
+    draws = columns(policy, uniforms_BD)
     moves = MOVES & found.keys()
     if moves and moves <= COPIES:
         images_BCHW = _copied(images_BCHW, found, draws)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lichen.core.errors import DataError
-from lichen.data import augment, draws
+from lichen.data import augment, draws, mix
 from lichen.data.rows import Rows
 
 AHEAD = 2
@@ -36,6 +36,7 @@ class Batches:
         ids: int64 (N,): the bits of each row's id.
         batch_size: rows of a batch over all ranks.
         policy: augmentation; None or empty changes nothing.
+        num_classes: of the targets, for a policy that mixes rows.
         is_shuffled: in an order of (seed, epoch); else in the order of the rows.
         drops_last: leave out a last batch that is not full, unless it is the only one.
         rank: this process among `world`; it takes every world-th row of each batch.
@@ -47,6 +48,7 @@ class Batches:
     batch_size: int
     seed: int = 0
     policy: Sequence[Mapping[str, Any]] | None = None
+    num_classes: int = 0
     channels_last: bool = False
     device: str = "cpu"
     is_shuffled: bool = True
@@ -73,17 +75,21 @@ class Batches:
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """(images (B, C, H, W), targets (B,), ids (B,)) of every step from `start` on.
 
-        Images are uint8 unless the policy makes them float.
+        Images are uint8 unless the policy makes them float. A policy that mixes rows gives targets as shares
+        of the classes, float32 (B, K).
         """
         order = self.order(number)
         plans = (self._mine(order, step) for step in range(start, self.steps_per_epoch))
         pairs = self._resident(plans) if isinstance(self.images, Tensor) else self._streamed(plans)
+        mixes = mix.needs(self.policy)
         numbers = torch.tensor(augment.numbers(self.policy), dtype=torch.int64, device=self.device)
         for rows, images in pairs:
             ids, targets = self.ids[rows], self.targets[rows]
             if len(numbers):
                 uniforms = draws.uniforms(ids, numbers, seed=self.seed, epoch=number).float()
                 images = augment.apply(self.policy, images, uniforms)
+                if mixes:
+                    images, targets = mix.apply(self.policy, images, targets, uniforms, self.num_classes)
             if self.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             yield images, targets, ids
@@ -122,6 +128,7 @@ def of(
     seed: int = 0,
     size: int | None = None,
     policy: Sequence[Mapping[str, Any]] | None = None,
+    num_classes: int = 0,
     channels_last: bool = False,
     device: str = "cpu",
     is_shuffled: bool = True,
@@ -146,6 +153,7 @@ def of(
         images=whole if whole is not None else lambda chosen: rows.batch(chosen, size),
         targets=torch.from_numpy(rows.targets.copy()).to(device),
         ids=torch.from_numpy(rows.ids.view(np.int64).copy()).to(device),
-        batch_size=batch_size, seed=seed, policy=policy, channels_last=channels_last, device=device,
+        batch_size=batch_size, seed=seed, policy=policy, num_classes=num_classes,
+        channels_last=channels_last, device=device,
         is_shuffled=is_shuffled, drops_last=drops_last, rank=rank, world=world,
     )  # fmt: skip

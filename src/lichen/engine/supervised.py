@@ -61,7 +61,7 @@ def train_batches(
     rank, world = ranks()
     return batches.of(
         rows, batch_size=batch_size, seed=seed, size=side(rows, image_shape), policy=data.policy or None,
-        device=device, rank=rank, world=world,
+        num_classes=len(data.labels), device=device, rank=rank, world=world,
     )  # fmt: skip
 
 
