@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
+from scipy import ndimage
 
-from lichen.data import augment, draws, wide
+from lichen.data import augment, augmix, draws, wide
 
 NUM_ROWS = 24
 
@@ -89,16 +90,56 @@ def test_a_quarter_turn_turns_and_a_shear_leans():
     )
 
 
-def test_a_row_is_the_same_in_any_batch_and_grey_rows_work():
+@pytest.mark.parametrize("extra", [[], [{"augmix": 0.3}, {"blur": 1.0}]])
+def test_a_row_is_the_same_in_any_batch_and_grey_rows_work(extra):
     for channels in (1, 3):
         images = pictures(200, channels)
-        policy = augment.policy_of([{"trivialaugment": 1.0}, {"randaugment": 0.5}])
+        policy = augment.policy_of([{"trivialaugment": 1.0}, {"randaugment": 0.5}, *extra])
         numbers = torch.tensor(augment.numbers(policy))
         uniforms = draws.uniforms(torch.arange(200) * 7919, numbers, seed=0, epoch=1).float()
         together = augment.apply(policy, images, uniforms)
         alone = [augment.apply(policy, images[row : row + 1], uniforms[row : row + 1]) for row in range(200)]
-        assert torch.equal(together, torch.cat(alone)) and together.dtype == torch.uint8
+        assert torch.equal(together, torch.cat(alone)) and (together.dtype == torch.uint8) == (extra == [])
         assert not torch.equal(together, images)
+
+
+def test_augmix_is_its_chains_one_after_the_other():
+    """By hand, row by row: weights of the chains, then the share of the original."""
+    images = pictures(40)
+    policy = augment.policy_of([{"augmix": 0.4}])
+    numbers = torch.tensor(augment.numbers(policy))
+    uniforms = draws.uniforms(torch.arange(40) * 7919, numbers, seed=0, epoch=0).float()
+    ours = augment.apply(policy, images, uniforms)
+    for row in range(40):
+        drawn = iter(uniforms[row].tolist())
+        chains, weights = [], []
+        for _ in range(3):
+            depth, weight, chained = int(3 * next(drawn)) + 1, -np.log1p(-next(drawn)), images[row : row + 1]
+            for place in range(3):
+                which, how_far, way = next(drawn), next(drawn), next(drawn)
+                name = augmix.NAMES[int(9 * which)]
+                amount = (0.01 + 0.39 * how_far) * augmix._reach(name, 16)
+                chained = by_us(chained, name, amount, way < 0.5) if place < depth else chained
+            chains.append(chained.double())
+            weights.append(weight)
+        mixture = sum(weight * chain for weight, chain in zip(weights, chains)) / sum(weights)
+        share = next(drawn)
+        by_hand = share * images[row : row + 1] + (1 - share) * mixture
+        assert (ours[row : row + 1] - by_hand).abs().max() < 1.01  # an amount between two levels
+        assert (ours[row : row + 1] - by_hand).abs().mean() < 0.05
+
+
+def test_a_blur_is_a_gaussian_of_each_rows_own_width():
+    images = pictures()
+    policy = augment.policy_of([{"blur": 1.5}])
+    uniforms = torch.linspace(0.05, 1.0, NUM_ROWS)[:, None]
+    ours = augment.apply(policy, images, uniforms)
+    for row in range(NUM_ROWS):
+        deviation = 1.5 * float(uniforms[row, 0])
+        theirs = ndimage.gaussian_filter(
+            images[row].double().numpy(), (0, deviation, deviation), mode="mirror", radius=(0, 5, 5)
+        )
+        assert np.abs(ours[row].numpy() - theirs).max() < 1e-2
 
 
 def test_every_operation_is_drawn_about_equally_often():

@@ -1,23 +1,25 @@
 """augment: operations on batches, each row by its own draws, in one pass over the pixels.
 
 Whatever the order in which a policy names them, geometry comes first, composed into one move, then
-trivialaugment, randaugment and colour, then cutout. Flips and crops alone only copy bytes; any other move
-interpolates once for all of them. Every operation owns fixed draws, so naming another one changes nothing for
-those that were there.
+trivialaugment, randaugment, augmix, colour and blur, then cutout. Flips and crops alone only copy bytes; any
+other move interpolates once for all of them. Every operation owns fixed draws, so naming another one changes
+nothing for those that were there.
 
 Shapes: B rows, C channels, H height, W width, D draws of the whole policy.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lichen.core.errors import OptionError, nearest
-from lichen.data import warp, wide
+from lichen.data import augmix, warp, wide
 
 OPERATIONS = {
     "flip": (0.5, 0.0, 1.0),
@@ -28,25 +30,31 @@ OPERATIONS = {
     "shear": (10.0, 0.0, 60.0),
     "trivialaugment": (1.0, 0.0, 1.0),
     "randaugment": (0.3, 0.0, 1.0),
+    "augmix": (0.3, 0.0, 1.0),
     "colour": (0.2, 0.0, 1.0),
+    "blur": (1.0, 0.0, 4.0),
     "cutout": (0.25, 0.0, 1.0),
     "mixup": (0.2, 0.0, 4.0),
     "cutmix": (1.0, 0.0, 4.0),
 }
-"""Usual strength, least and greatest of each.
+"""Usual strength, least and greatest of each; a strength is
 
-flip: the share of rows mirrored left to right. crop: the share of a side by which a window of the picture's
-own size moves, in whole pixels, over the picture and its reflection. shift: the same in fractions of pixels.
-rotate, shear: degrees to either side. zoom: 0.15 is from 1 / 1.15 to 1.15. trivialaugment: one of the
-fourteen operations of `wide`, as far as drawn up to this share of its reach. randaugment: two of them, each
-this share of its reach far (M / 30). colour: the share by which brightness, contrast and saturation change.
-cutout: the side of a square, as a share of the picture's, that takes the picture's mean. mixup, cutmix: both
-parameters of the Beta distribution of the share that a row keeps of itself; see `mix`.
+flip: the share of rows mirrored left to right.
+crop: the share of a side by which a window of the picture's own size moves, in whole pixels, over the picture
+and its reflection. shift: the same in fractions of pixels.
+rotate, shear: degrees to either side. zoom: 0.15 is from 1 / 1.15 to 1.15.
+trivialaugment: as far as one of the fourteen operations of `wide` goes at most, as a share of its reach.
+randaugment: as far as each of two of them goes (M / 30). augmix: the severity / 10 of its operations.
+colour: the share by which brightness, contrast and saturation change.
+blur: the greatest deviation of a Gaussian, in pixels.
+cutout: the side of a square, as a share of the picture's, that takes the picture's mean.
+mixup, cutmix: both parameters of the Beta distribution of the share that a row keeps of itself; see `mix`.
 """
 DRAWS = {
     "flip": (0,), "crop": (1, 2), "shift": (3, 4), "rotate": (5,), "zoom": (6,), "shear": (7, 8),
     "colour": (9, 10, 11), "cutout": (12, 13), "trivialaugment": (14, 15, 16),
-    "randaugment": (17, 18, 19, 20), "mixup": (21,), "cutmix": (22, 23, 24, 25),
+    "randaugment": (17, 18, 19, 20), "mixup": (21,), "cutmix": (22, 23, 24, 25), "blur": (26,),
+    "augmix": tuple(range(27, 27 + augmix.NUM_DRAWS)),
 }  # fmt: skip
 """The numbers of the draws that each operation owns."""
 COPIES = {"flip", "crop"}
@@ -104,8 +112,12 @@ def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Te
         reach_B = torch.full_like(draws["randaugment"][0], found["randaugment"])
         for which_B, way_B in (draws["randaugment"][:2], draws["randaugment"][2:]):
             images_BCHW = _wide(images_BCHW, which_B, reach_B, way_B)
+    if "augmix" in found:
+        images_BCHW = augmix.varied(_levels(images_BCHW), draws["augmix"], found["augmix"])
     if "colour" in found:
         images_BCHW = _coloured(images_BCHW.float(), found["colour"], draws["colour"])
+    if "blur" in found:
+        images_BCHW = _blurred(images_BCHW.float(), draws["blur"][0] * found["blur"], found["blur"])
     if "cutout" in found:
         images_BCHW = _cut(images_BCHW, found["cutout"], draws["cutout"])
     return images_BCHW
@@ -149,9 +161,14 @@ def _warped(images_BCHW: Tensor, found: Mapping[str, float], draws: Mapping[str,
 
 
 def _wide(images_BCHW: Tensor, which_B: Tensor, amount_B: Tensor, way_B: Tensor) -> Tensor:
+    return wide.varied(_levels(images_BCHW), (which_B * len(wide.NAMES)).long(), amount_B, way_B < 0.5)
+
+
+def _levels(images_BCHW: Tensor) -> Tensor:
+    """uint8."""
     if images_BCHW.is_floating_point():
         images_BCHW = images_BCHW.round().clamp(0.0, 255.0).to(torch.uint8)
-    return wide.varied(images_BCHW, (which_B * len(wide.NAMES)).long(), amount_B, way_B < 0.5)
+    return images_BCHW
 
 
 def _spread(drawn: Tensor, reach: float) -> Tensor:
@@ -173,6 +190,21 @@ def _coloured(images_BCHW: Tensor, strength: float, draws: Sequence[Tensor]) -> 
     middle_B111 = grey_B1HW.mean((2, 3), keepdim=True)
     offset_B1HW = (1.0 - saturation) * contrast * bright * grey_B1HW + (1.0 - contrast) * bright * middle_B111
     return torch.addcmul(offset_B1HW, images_BCHW, saturation * contrast * bright).clamp_(0.0, 255.0)
+
+
+def _blurred(images_BCHW: Tensor, deviation_B: Tensor, greatest: float) -> Tensor:
+    """A Gaussian of each row's own deviation, cut off at three of the greatest; edges reflect."""
+    reach = min(math.ceil(3.0 * greatest), *(side - 1 for side in images_BCHW.shape[2:]))
+    places_T = torch.arange(-reach, reach + 1, device=images_BCHW.device)
+    weights_BT = torch.exp(-0.5 * (places_T / deviation_B.clamp(min=1e-3)[:, None]) ** 2)
+    weights_BT = weights_BT / weights_BT.sum(1, keepdim=True)
+    for dim in (2, 3):
+        pad = (0, 0, reach, reach) if dim == 2 else (reach, reach, 0, 0)
+        padded, side = functional.pad(images_BCHW, pad, mode="reflect"), images_BCHW.shape[dim]
+        images_BCHW = torch.zeros_like(images_BCHW)
+        for place in range(2 * reach + 1):
+            images_BCHW += padded.narrow(dim, place, side) * weights_BT[:, place, None, None, None]
+    return images_BCHW
 
 
 def _cut(images_BCHW: Tensor, strength: float, draws: Sequence[Tensor]) -> Tensor:

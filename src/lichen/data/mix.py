@@ -1,7 +1,7 @@
 """mix: rows of a batch laid over one another, with targets that say in which shares.
 
 Each row meets the one as far from the end of its batch as it is from the start. Where a policy names both
-ways, each row draws one of them. Whom a row meets depends on its batch; its share and window on its own draws.
+ways, each row draws one of them. Whom a row meets depends on its batch; its share and window are its own.
 
 Papers: Zhang et al. 2018 (mixup); Yun et al. 2019 (CutMix).
 Shapes: B rows, C channels, H height, W width, K classes, D draws of the whole policy.
@@ -54,6 +54,15 @@ def apply(
         shares_B = shares_B * kept_B
     own_BK = functional.one_hot(targets_B, num_classes).float()
     return mixed_BCHW, shares_B[:, None] * own_BK + (1.0 - shares_B[:, None]) * own_BK.flip(0)
+
+
+def shown(policy: augment.Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Tensor:
+    """uint8: what a policy makes of a batch, for people to look at."""
+    images_BCHW = augment.apply(policy, images_BCHW, uniforms_BD)
+    if needs(policy):
+        nobody_B = torch.zeros(len(images_BCHW), dtype=torch.int64, device=images_BCHW.device)
+        images_BCHW, _ = apply(policy, images_BCHW, nobody_B, uniforms_BD, 1)
+    return images_BCHW.round().clamp(0, 255).to(torch.uint8)
 
 
 def _is_window(found: Mapping[str, float], drawn: Mapping[str, list[Tensor]], like_B: Tensor) -> Tensor:

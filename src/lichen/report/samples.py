@@ -13,7 +13,7 @@ import torch
 from lichen.core.dataset import Dataset
 from lichen.core.errors import LichenError
 from lichen.core.scores import Scores
-from lichen.data import augment, draws
+from lichen.data import augment, draws, mix
 from lichen.report import figures
 from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, join, note, section, tag
@@ -148,9 +148,7 @@ def _drawn(data: Dataset) -> tuple[np.ndarray, list[np.ndarray]]:
     drawn = []
     for epoch in range(NUM_DRAWS):
         uniforms = draws.uniforms(ids, numbers, seed=SEED, epoch=epoch).float()
-        drawn.append(
-            augment.apply(data.policy, images, uniforms).round().clamp(0, 255).to(torch.uint8).numpy()
-        )
+        drawn.append(mix.shown(data.policy, images, uniforms).numpy())
     return original_BCHW, drawn
 
 

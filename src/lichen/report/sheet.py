@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from lichen.core.dataset import Dataset
 from lichen.core.disk import disk_error
 from lichen.core.errors import UsageError
-from lichen.data import augment, draws
+from lichen.data import augment, draws, mix
 from lichen.data.rows import Rows
 
 PER_LABEL, MOST = 4, 64
@@ -33,7 +33,8 @@ def write(data: Dataset, path: Path) -> int:
         raise UsageError(f"a preview is a .png or a .html file, not `{path}`")
     rows = data.rows("train" if "train" in data.splits else next(iter(data.splits)))
     chosen = _chosen(rows)
-    shown = [(data.labels[rows.targets[row]], _pixels(rows, int(row), data)) for row in chosen]
+    names = [data.labels[target] for target in rows.targets[chosen]]
+    shown = list(zip(names, _pixels(rows, chosen, data), strict=True))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".png":
@@ -53,19 +54,18 @@ def _chosen(rows: Rows) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _pixels(rows: Rows, row: int, data: Dataset) -> np.ndarray:
-    """uint8 (H, W * (1 + VARIED), 3) of a row and of what an epoch makes of it."""
+def _pixels(rows: Rows, chosen: np.ndarray, data: Dataset) -> list[np.ndarray]:
+    """uint8 (H, W * (1 + VARIED), 3) of each row and of what some epochs make of it."""
     size = None if rows.is_uniform else SIDE
-    image_1CHW = torch.from_numpy(np.array(rows.batch([row], size)))
-    found = [image_1CHW[0]]
+    images_BCHW = torch.from_numpy(np.array(rows.batch(chosen, size)))
+    found = [images_BCHW]
     if numbers := augment.numbers(data.policy):
-        ids = torch.from_numpy(rows.ids[row : row + 1].view(np.int64).copy())
+        ids = torch.from_numpy(rows.ids[chosen].view(np.int64).copy())
         for epoch in range(VARIED):
-            uniforms = draws.uniforms(ids, torch.tensor(numbers), seed=0, epoch=epoch)
-            varied = augment.apply(data.policy, image_1CHW, uniforms)[0]
-            found.append(varied.round().clamp(0, 255).to(torch.uint8))
-    wide_CHW = torch.cat(found, 2).numpy()
-    return np.repeat(wide_CHW, 3, 0).transpose(1, 2, 0) if len(wide_CHW) == 1 else wide_CHW.transpose(1, 2, 0)
+            uniforms = draws.uniforms(ids, torch.tensor(numbers), seed=0, epoch=epoch).float()
+            found.append(mix.shown(data.policy, images_BCHW, uniforms))
+    pixels_BHWC = torch.cat(found, 3).permute(0, 2, 3, 1).numpy()
+    return list(np.repeat(pixels_BHWC, 3, 3) if pixels_BHWC.shape[3] == 1 else pixels_BHWC)
 
 
 def _scaled(pixels_HWC: np.ndarray) -> Image.Image:

@@ -25,9 +25,9 @@ def policy(
     Args:
         ops: operations by name, or each with its strength: `[flip, {rotate: 30}]`. The strength of flip is a
             probability; of crop, shift and cutout a share of the picture's side; of rotate and shear degrees;
-            of zoom and colour a share of what is there; of trivialaugment and randaugment a share of the
-            furthest that their fourteen operations go; of mixup and cutmix the parameter of their Beta
-            distribution: a loss of your own then gets targets as shares of the classes (B, K). 0 leaves an
-            operation out.
+            of zoom and colour a share of what is there; of blur pixels; of trivialaugment, randaugment and
+            augmix a share of the furthest that their operations go; of mixup and cutmix the parameter of
+            their Beta distribution: a loss of your own then gets targets as shares of the classes (B, K). 0
+            leaves an operation out.
     """
     return data.with_policy(augment.policy_of(ops))
