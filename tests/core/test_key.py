@@ -413,10 +413,9 @@ def test_a_check_of_no_ops_catches_keys_over_bytes(bench, monkeypatch):
 # a process that lives long
 
 
+@pytest.mark.parametrize("bench", ["module"], indirect=True)  # a cell is run anew or not at all
 def test_an_edit_without_reload_keeps_the_key_of_the_code_that_runs(bench):
     base_key, _ = bench.call()
-    if bench.mode == "session":
-        pytest.skip("a cell is run anew or not at all")
     grow = sys.modules["plot.steps"].grow
     bench.garden.write(rendered("helper_body"))
     value = grow(BASE.data, BASE.model, **BASE.options)
@@ -427,13 +426,12 @@ def test_an_edit_without_reload_keeps_the_key_of_the_code_that_runs(bench):
     assert loaded.outdated() == []
 
 
+@pytest.mark.parametrize("bench", ["module"], indirect=True)  # of a session: in test_capture
 def test_a_name_imported_from_a_module_that_was_reloaded_alone_is_refused(bench):
     import importlib
 
     from lichen.core.errors import UnkeyableError
 
-    if bench.mode == "session":
-        pytest.skip("told in test_capture")
     bench.call()
     grow = sys.modules["plot.steps"].grow
     bench.garden.write(rendered("helper_body"))

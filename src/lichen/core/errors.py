@@ -108,9 +108,9 @@ NEAR = 200
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """A hint `did you mean ...?` for a misspelt word, or the list of what is known when it is short."""
-    names = sorted({name for name in known if isinstance(name, str)})
     import difflib
 
+    names = sorted({name for name in known if isinstance(name, str)})
     close = difflib.get_close_matches(word[:NEAR], names, n=1, cutoff=0.6)
     if close:
         return f"did you mean `{close[0]}`?"

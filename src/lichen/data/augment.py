@@ -113,7 +113,7 @@ def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Te
         for which_B, way_B in (draws["randaugment"][:2], draws["randaugment"][2:]):
             images_BCHW = _wide(images_BCHW, which_B, reach_B, way_B)
     if "augmix" in found:
-        images_BCHW = augmix.varied(_levels(images_BCHW), draws["augmix"], found["augmix"])
+        images_BCHW = augmix.varied(wide.levels(images_BCHW), draws["augmix"], found["augmix"])
     if "colour" in found:
         images_BCHW = _coloured(images_BCHW.float(), found["colour"], draws["colour"])
     if "blur" in found:
@@ -161,14 +161,7 @@ def _warped(images_BCHW: Tensor, found: Mapping[str, float], draws: Mapping[str,
 
 
 def _wide(images_BCHW: Tensor, which_B: Tensor, amount_B: Tensor, way_B: Tensor) -> Tensor:
-    return wide.varied(_levels(images_BCHW), (which_B * len(wide.NAMES)).long(), amount_B, way_B < 0.5)
-
-
-def _levels(images_BCHW: Tensor) -> Tensor:
-    """uint8."""
-    if images_BCHW.is_floating_point():
-        images_BCHW = images_BCHW.round().clamp(0.0, 255.0).to(torch.uint8)
-    return images_BCHW
+    return wide.varied(wide.levels(images_BCHW), (which_B * len(wide.NAMES)).long(), amount_B, way_B < 0.5)
 
 
 def _spread(drawn: Tensor, reach: float) -> Tensor:
@@ -209,12 +202,8 @@ def _blurred(images_BCHW: Tensor, deviation_B: Tensor, greatest: float) -> Tenso
 
 def _cut(images_BCHW: Tensor, strength: float, draws: Sequence[Tensor]) -> Tensor:
     """A square about a uniform place, as far as it lies inside, becomes the mean of each row and channel."""
-    is_inside = []
-    for side, drawn_B in zip(images_BCHW.shape[2:], draws):
-        length = max(1, round(strength * side))
-        first_B1 = (drawn_B * side).long()[:, None] - length // 2
-        places_1S = torch.arange(side, device=drawn_B.device)[None]
-        is_inside.append((places_1S >= first_B1) & (places_1S < first_B1 + length))
-    is_cut_B1HW = (is_inside[0][:, :, None] & is_inside[1][:, None, :])[:, None]
+    sides = images_BCHW.shape[2:]
+    lengths = [max(1, round(strength * side)) for side in sides]
+    is_cut_B1HW = warp.windows(sides, lengths, draws)[:, None]
     mean_BC11 = images_BCHW.float().mean((2, 3), keepdim=True).to(images_BCHW.dtype)
     return torch.where(is_cut_B1HW, mean_BC11, images_BCHW)

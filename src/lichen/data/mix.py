@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lichen.data import augment
+from lichen.data import augment, warp, wide
 
 WAYS = ("mixup", "cutmix")
 
@@ -44,7 +44,9 @@ def apply(
     mixed_BCHW = images_BCHW
     if "cutmix" in found:
         kept_B = torch.where(is_window_B, _beta(drawn["cutmix"][0], found["cutmix"]), shares_B)
-        is_other_BHW = _windows(images_BCHW, kept_B, *drawn["cutmix"][1:3])
+        sides = images_BCHW.shape[2:]
+        lengths = [((1.0 - kept_B).sqrt() * side).round().long() for side in sides]
+        is_other_BHW = warp.windows(sides, lengths, drawn["cutmix"][1:3])
         mixed_BCHW = torch.where(is_other_BHW[:, None], others_BCHW, mixed_BCHW)
         shares_B = 1.0 - is_other_BHW.float().mean((1, 2))
     if "mixup" in found:
@@ -62,7 +64,7 @@ def shown(policy: augment.Policy | None, images_BCHW: Tensor, uniforms_BD: Tenso
     if needs(policy):
         nobody_B = torch.zeros(len(images_BCHW), dtype=torch.int64, device=images_BCHW.device)
         images_BCHW, _ = apply(policy, images_BCHW, nobody_B, uniforms_BD, 1)
-    return images_BCHW.round().clamp(0, 255).to(torch.uint8)
+    return wide.levels(images_BCHW)
 
 
 def _is_window(found: Mapping[str, float], drawn: Mapping[str, list[Tensor]], like_B: Tensor) -> Tensor:
@@ -78,14 +80,3 @@ def _beta(uniform_B: Tensor, strength: float) -> Tensor:
 
     drawn = betaincinv(strength, strength, uniform_B.cpu().double().numpy())
     return torch.from_numpy(drawn).float().to(uniform_B.device)
-
-
-def _windows(images_BCHW: Tensor, kept_B: Tensor, down_B: Tensor, across_B: Tensor) -> Tensor:
-    """bool (B, H, W): windows of the share not kept, about uniform places, as far as they lie inside."""
-    is_inside = []
-    for side, place_B in zip(images_BCHW.shape[2:], (down_B, across_B)):
-        length_B1 = ((1.0 - kept_B).sqrt() * side).round().long()[:, None]
-        first_B1 = (place_B * side).long()[:, None] - length_B1 // 2
-        places_1S = torch.arange(side, device=kept_B.device)[None]
-        is_inside.append((places_1S >= first_B1) & (places_1S < first_B1 + length_B1))
-    return is_inside[0][:, :, None] & is_inside[1][:, None, :]

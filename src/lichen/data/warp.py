@@ -8,6 +8,8 @@ Shapes: B rows, C channels, H height, W width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -71,3 +73,19 @@ def sampled(images_BCHW: Tensor, place: Tensor) -> Tensor:
     units = torch.cat([half, torch.ones(1, device=place.device)])
     grid = functional.affine_grid(place * units / half[:, None], list(images_BCHW.shape), align_corners=False)
     return functional.grid_sample(images_BCHW, grid, padding_mode="reflection", align_corners=False)
+
+
+def windows(sides: Sequence[int], lengths: Sequence[int | Tensor], places: Sequence[Tensor]) -> Tensor:
+    """bool (B, H, W): a rectangle about a place of each picture, as far as it lies inside.
+
+    Args:
+        sides: height and width.
+        lengths: of the rectangle, whole numbers; (B,) where rows differ.
+        places: (B,) of its middle, in [0, 1) of each side.
+    """
+    inside = []
+    for side, length, place_B in zip(sides, lengths, places, strict=True):
+        first_B = (place_B * side).long() - length // 2
+        pixels_1S = torch.arange(side, device=place_B.device)[None]
+        inside.append((pixels_1S >= first_B[:, None]) & (pixels_1S < (first_B + length)[:, None]))
+    return inside[0][:, :, None] & inside[1][:, None, :]

@@ -58,7 +58,7 @@ def _moved(images: Tensor, which: Tensor, amount: Tensor, signed: Tensor) -> Ten
         place, only("shear across", signed * FURTHEST), only("shear down", signed * FURTHEST)
     )
     across, down = only("shift across", signed * PIXELS), only("shift down", signed * PIXELS)
-    return _levels(warp.sampled(images.float(), warp.moved(place, torch.stack([across, down], 1))))
+    return levels(warp.sampled(images.float(), warp.moved(place, torch.stack([across, down], 1))))
 
 
 def _curved(images: Tensor, which: Tensor, amount: Tensor, signed: Tensor) -> Tensor:
@@ -79,13 +79,13 @@ def _ramp(images: Tensor) -> Tensor:
 
 
 def _brightness(images: Tensor, amount: Tensor, signed: Tensor) -> Tensor:
-    return _levels(_ramp(images) * _factor(signed))
+    return levels(_ramp(images) * _factor(signed))
 
 
 def _contrast(images: Tensor, amount: Tensor, signed: Tensor) -> Tensor:
     """About the mean grey."""
     middle = grey_of(images).round().mean((1, 2, 3)).round()[:, None, None]
-    return _levels((_ramp(images) - middle) * _factor(signed) + middle)
+    return levels((_ramp(images) - middle) * _factor(signed) + middle)
 
 
 def _factor(signed: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def _equalize(images: Tensor, amount: Tensor, signed: Tensor) -> Tensor:
 def _coloured(images: Tensor, which: Tensor, amount: Tensor, signed: Tensor) -> Tensor:
     """Towards grey or away from it."""
     grey = grey_of(images).round()
-    return _levels(grey + (images - grey) * _factor(signed)[..., None])
+    return levels(grey + (images - grey) * _factor(signed)[..., None])
 
 
 def _sharpened(images: Tensor, which: Tensor, amount: Tensor, signed: Tensor) -> Tensor:
@@ -142,11 +142,14 @@ def _sharpened(images: Tensor, which: Tensor, amount: Tensor, signed: Tensor) ->
     smooth = ((around + 4.0 * inner) / 13.0).round()
     out = plain.clone()
     out[:, :, 1:-1, 1:-1] = smooth + (inner - smooth) * _factor(signed)[..., None]
-    return _levels(out)
+    return levels(out)
 
 
-def _levels(pixels: Tensor) -> Tensor:
-    return pixels.round_().clamp_(0.0, 255.0).to(torch.uint8)
+def levels(pixels: Tensor) -> Tensor:
+    """uint8: the nearest levels."""
+    if not pixels.is_floating_point():
+        return pixels
+    return pixels.round().clamp_(0.0, 255.0).to(torch.uint8)
 
 
 def grey_of(images_BCHW: Tensor) -> Tensor:
