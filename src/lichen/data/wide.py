@@ -146,10 +146,10 @@ def _sharpened(images: Tensor, which: Tensor, amount: Tensor, signed: Tensor) ->
 
 
 def levels(pixels: Tensor) -> Tensor:
-    """uint8: the nearest levels."""
+    """uint8: the nearest levels; floats are rounded in place."""
     if not pixels.is_floating_point():
         return pixels
-    return pixels.round().clamp_(0.0, 255.0).to(torch.uint8)
+    return pixels.round_().clamp_(0.0, 255.0).to(torch.uint8)
 
 
 def grey_of(images_BCHW: Tensor) -> Tensor:
