@@ -18,7 +18,7 @@ ROWS, STEPS, EPOCHS = 16, 5, 3
 class Numbers:
     """Random rows, in an order of (epoch, step)."""
 
-    steps_per_epoch = STEPS
+    batch_size, steps_per_epoch = ROWS, STEPS
 
     def __init__(self):
         generator = torch.Generator().manual_seed(1)

@@ -65,3 +65,10 @@ def test_frozen_parameters_are_left_out_and_nothing_to_train_is_refused():
     module.requires_grad_(False)
     with pytest.raises(OptionError, match="frozen"):
         optimizers.build(module, name="sgd", rate=0.1, weight_decay=0.0)
+
+
+def test_the_usual_way_per_row_does_not_grow_with_small_batches():
+    rates = [optimizers.usual_rate("sgd", size) for size in (8, 16, 32, 64, 128)]
+    assert [rate / size for rate, size in zip(rates[:3], (8, 16, 32))] == [0.05 / 32] * 3
+    assert rates[2:] == [0.05] * 3
+    assert optimizers.usual_rate("adamw", 8) == optimizers.usual_rate("adamw", 128)

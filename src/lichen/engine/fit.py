@@ -65,7 +65,11 @@ def fit(
     elif chosen is None:
         chosen = _execution(module, batches, settings, objective, run, about, total)
     chosen.place(module)
-    rate = settings.rate if settings.rate is not None else optimizers.RATES[settings.optimizer]
+    rate = (
+        settings.rate
+        if settings.rate is not None
+        else optimizers.usual_rate(settings.optimizer, batches.batch_size)
+    )
     optimizer = optimizers.build(
         module, name=settings.optimizer, rate=rate, weight_decay=settings.weight_decay,
         momentum=settings.momentum, layer_decay=settings.layer_decay,

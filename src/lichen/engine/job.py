@@ -16,6 +16,9 @@ class Batches(Protocol):
     """Where rows come from, in an order that is a function of (seed, epoch) alone."""
 
     @property
+    def batch_size(self) -> int: ...
+
+    @property
     def steps_per_epoch(self) -> int: ...
 
     def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Any]]: ...
@@ -23,7 +26,7 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to train: `rate` None is the optimizer's own, `warmup` is in epochs, `ema` that of the average."""
+    """How to train: `rate` None is the usual one, `warmup` is in epochs, `ema` that of the average."""
 
     epochs: int
     optimizer: str = "sgd"

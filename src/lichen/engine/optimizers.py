@@ -17,7 +17,8 @@ from lichen.core.errors import OptionError, nearest
 from lichen.engine import layers
 
 RATES = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3}
-"""Peak rates that train the small nets of `nets/` without tuning."""
+"""Peak rates that train the small nets of `nets/` without tuning, in batches of FULL_BATCH rows or more."""
+FULL_BATCH = 32
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Kingma and Ba 2015, algorithm 1."""
 
@@ -120,6 +121,15 @@ def build(
     made = SGD(groups, momentum) if name == "sgd" else Adam(groups, is_decoupled=name == "adamw")
     set_rate(made, rate)
     return made
+
+
+def usual_rate(name: str, batch_size: int) -> float:
+    """The peak rate of an optimizer where none is given; SGD's falls with a batch below FULL_BATCH.
+
+    In proportion, which keeps the way per row alike (Goyal et al. 2017, section 2.1); Adam's steps do not
+    grow with the gradient's noise.
+    """
+    return RATES[name] * (min(1.0, batch_size / FULL_BATCH) if name == "sgd" else 1.0)
 
 
 def groups_of(module: nn.Module, *, weight_decay: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:

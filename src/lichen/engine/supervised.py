@@ -25,6 +25,9 @@ from lichen.engine.fit import Judge, ranks
 JUDGE_ROWS = 512
 """Rows per batch when judging: enough to fill the cores, small enough for any net."""
 
+ASKED_SHARE, ASKED = 4, 500
+"""A fourth as many rows as there are train rows, at least 500."""
+
 
 def pixels(rows: Rows, image_shape: Sequence[int]) -> np.ndarray:
     """uint8 (N, C, H, W) of a split in the shape that a model takes.
@@ -125,6 +128,11 @@ def judge(
         return outputs_of(module, images, task, assets, device=device)
 
     return judged(task, outputs, targets, metric)
+
+
+def num_judged(data: Dataset) -> int:
+    """How many validation rows are asked after each epoch where the answer decides nothing."""
+    return max(ASKED, data.num_rows("train") // ASKED_SHARE)
 
 
 def judged_rows(rows: Rows, num_rows: int) -> np.ndarray:

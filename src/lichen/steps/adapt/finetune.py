@@ -20,15 +20,11 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Function, Natural, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import backend, layers, probe
+from lichen.engine import backend, layers, probe, supervised
 from lichen.engine.job import Settings
 from lichen.engine.lesson import Lesson
 from lichen.engine.phase import Phase
 from lichen.engine.task import task_of
-
-ASKED_SHARE, ASKED = 4, 500
-"""Validation rows asked after each epoch: a fourth as many as there are train rows, at least 500; all
-where the answer decides when to stop."""
 
 
 @step(splits=("train", "validation"), without={"freeze": "body"})
@@ -94,7 +90,7 @@ def finetune(
     )  # fmt: skip
     lesson = Lesson(
         task=task, data=data, assets=start.assets, batch_size=batch_size, label_smoothing=label_smoothing,
-        loss=loss, metric=metric, num_judged=_num_judged(data) if patience is None else None,
+        loss=loss, metric=metric, num_judged=supervised.num_judged(data) if patience is None else None,
     )  # fmt: skip
     is_warmed = start.is_new and head_epochs > 0
     is_probe = freeze == "body" and not data.policy
@@ -115,10 +111,6 @@ def finetune(
         )
     weights = backend.arrays_of(start.module.to("cpu"))
     return model.with_weights(weights, options=start.options, assets=start.assets)
-
-
-def _num_judged(data: Dataset) -> int:
-    return max(ASKED, data.num_rows("train") // ASKED_SHARE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

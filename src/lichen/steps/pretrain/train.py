@@ -15,7 +15,8 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Function, Natural, Net, Positive, Seed, Task
 from lichen.core.step import step
 from lichen.engine import architecture, backend, supervised
-from lichen.engine.fit import Settings, fit
+from lichen.engine.job import Settings
+from lichen.engine.lesson import Lesson
 from lichen.engine.task import task_of
 
 
@@ -52,7 +53,7 @@ def train(
         net_options: what the net's builder takes, such as {"width": 256}.
         image_size: the side pictures are resized to; None: their own size.
         batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
-        rate: the peak rate; None: the optimizer's usual one.
+        rate: the peak rate; None: the optimizer's usual one, less for batches below 32.
         warmup: epochs over which the rate rises.
         label_smoothing: the share of each target that goes to all classes alike.
         clip: the longest gradient; longer ones are scaled down.
@@ -76,12 +77,9 @@ def train(
         schedule=schedule, warmup=warmup, clip=clip, ema=ema, patience=patience, precision=precision,
         seed=seed,
     )  # fmt: skip
-    batches = supervised.train_batches(
-        data, assets["image_shape"], batch_size=batch_size, seed=seed, device=run.device
-    )
-    fit(
-        module, batches, settings, run=run, callback=callback, about={"net": net},
-        objective=supervised.objective(learnt, assets, label_smoothing=label_smoothing, loss=loss),
-        judge=supervised.judge(learnt, data, assets, device=run.device, metric=metric),
+    lesson = Lesson(
+        task=learnt, data=data, assets=assets, batch_size=batch_size, label_smoothing=label_smoothing,
+        loss=loss, metric=metric, num_judged=supervised.num_judged(data) if patience is None else None,
     )  # fmt: skip
+    lesson.fit(module, settings, run=run, callback=callback, about={"net": net})
     return backend.wrap(module.to("cpu"), task=task, assets=assets)
