@@ -235,6 +235,19 @@ class _Studies:
     ) -> Any:
         """aligns two lineages and says what differs"""
         ...
+    def policies(
+        self,
+        value: Value,
+        data: Value | None = None,
+        *,
+        search: Literal['halving', 'random'] = ...,
+        trials: int = ...,
+        seeds: int = ...,
+        level: float = ...,
+        seed: int = ...,
+    ) -> Any:
+        """find the augmentation that a training gains most from, and say whether it gains at all"""
+        ...
     def reproduce(
         self,
         value: Value,

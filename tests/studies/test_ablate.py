@@ -14,7 +14,9 @@ from lichen.core.digest import digest_bytes
 from lichen.core.errors import UsageError
 from lichen.core.session import opened
 from lichen.core.value import Memory
-from lichen.studies.ablate import ablate, interval, student_quantile
+from lichen.engine.intervals import of as interval
+from lichen.engine.intervals import student_quantile
+from lichen.studies.ablate import ablate
 
 NUM_ROWS = 400
 

@@ -1,9 +1,7 @@
 """ablate: what each step of a life was worth: replay without it, compare row by row, with an interval.
 
 The worth of a step is the headline metric with it minus without it, paired over the rows of validation and
-over master seeds. Its variance is that of the seeds' means plus that of the rows' means (by bootstrap); the
-interval is Student's t with Satterthwaite's degrees of freedom (Satterthwaite 1946), so few seeds widen it
-honestly.
+over master seeds.
 """
 
 from __future__ import annotations
@@ -12,18 +10,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lichen.core import calling, step
+from lichen.core import step
 from lichen.core.errors import UsageError
-from lichen.core.life import fields_of
 from lichen.core.lineage import Call, Made
 from lichen.core.replay import replay
 from lichen.core.schema import Count
-from lichen.core.scores import Scores
+from lichen.core.scoring import Judge, Scored, data_of
 from lichen.core.session import Session, current
 from lichen.core.value import Value
-from lichen.studies.reproduce import last_dataset
-
-NUM_RESAMPLES = 1000
+from lichen.engine import intervals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +89,7 @@ def ablate(value: Value, data: Value | None = None, *, seeds: Count = 3, level: 
     if value.made is None:
         raise UsageError(f"{value!r} was not made by recorded steps, so none can be left out")
     session = current()
-    judge = _Judge(session, _data_of(value, data, session))
+    judge = Judge(session, data_of(value, data, session))
     calls = value.made.call.history()
     removable = [(call, removal) for call in calls if (removal := _removal(call)) is not None]
     if not removable:
@@ -113,15 +108,6 @@ def ablate(value: Value, data: Value | None = None, *, seeds: Count = 3, level: 
     )  # fmt: skip
 
 
-def _data_of(value: Value, data: Value | None, session: Session) -> Value:
-    assert value.made is not None
-    if data is None:
-        data = last_dataset(value.made.call, session.store)
-    if data is None:
-        raise UsageError("there is no Dataset to score on", hint="ablate(model, data)")
-    return data
-
-
 def _removal(call: Call) -> Any:
     removal = step.by_address(call.step).signature.removal()
     if isinstance(removal, Mapping) and all(
@@ -137,30 +123,8 @@ def _without(target: Made, call: Call, removal: Any, session: Session, seed: int
     return replay(target, session, options={call.id: removal}, seed=seed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    value: Value
-    scores: Scores
-    outcome: Any
-    """float64 (N,): each row's share of the headline."""
-
-
-class _Judge:
-    """Scores values on validation through `assess.evaluate`, so that scores are recorded too."""
-
-    def __init__(self, session: Session, data: Value) -> None:
-        self.session, self.data = session, data
-        self.evaluate = step.by_address("assess.evaluate")
-
-    def score(self, value: Value) -> _Scored:
-        values = calling.bind(self.evaluate.signature, (value, self.data), {})
-        scores = fields_of(calling.execute(self.evaluate, values, {}, self.session))[""]
-        assert isinstance(scores, Scores)
-        return _Scored(value, scores, scores.answers()["outcome"].numpy().astype("float64"))
-
-
-def _worth(call: Call, differences_SN: Any, level: float, whole: _Scored, without: _Scored) -> Worth:
-    estimate, low, high = interval(differences_SN, level)
+def _worth(call: Call, differences_SN: Any, level: float, whole: Scored, without: Scored) -> Worth:
+    estimate, low, high = intervals.of(differences_SN, level)
     verdict = "helps" if low > 0 else "harms" if high < 0 else "no measurable effect"
     return Worth(
         step=call.step, call=call.id, worth=estimate, low=low, high=high, verdict=verdict,
@@ -168,65 +132,6 @@ def _worth(call: Call, differences_SN: Any, level: float, whole: _Scored, withou
     )  # fmt: skip
 
 
-def _pair(fact: str, whole: _Scored, without: _Scored) -> tuple[int, int] | None:
+def _pair(fact: str, whole: Scored, without: Scored) -> tuple[int, int] | None:
     with_it, without_it = getattr(whole.value, fact, None), getattr(without.value, fact, None)
     return None if with_it is None or without_it is None else (with_it, without_it)
-
-
-def interval(differences_SN: Any, level: float) -> tuple[float, float, float]:
-    """Mean and interval of paired differences.
-
-    Args:
-        differences_SN: per seed S and row N.
-        level: coverage, from 0 to 1.
-
-    Returns:
-        Estimate, low, high.
-    """
-    import numpy as np
-
-    num_seeds, num_rows = differences_SN.shape
-    estimate = float(differences_SN.mean())
-    means_N = differences_SN.mean(axis=0)
-    generator = np.random.Generator(np.random.Philox(0))
-    picks = generator.integers(0, num_rows, size=(NUM_RESAMPLES, num_rows))
-    of_rows = float(means_N[picks].mean(axis=1).var()) if num_rows > 1 else 0.0
-    of_seeds = float(differences_SN.mean(axis=1).var(ddof=1)) / num_seeds if num_seeds > 1 else 0.0
-    total = of_rows + of_seeds
-    if total == 0.0:
-        return estimate, estimate, estimate
-    freedom = total**2 / (
-        (of_seeds**2 / (num_seeds - 1) if num_seeds > 1 else 0.0) + of_rows**2 / max(num_rows - 1, 1)
-    )
-    reach = student_quantile(0.5 + level / 2, freedom) * total**0.5
-    return estimate, estimate - reach, estimate + reach
-
-
-def student_quantile(probability: float, freedom: float) -> float:
-    """The quantile of Student's t, by bisection on its distribution function.
-
-    The distribution function is integrated by Simpson's rule after t = tan(u) sqrt(freedom), where the
-    density becomes cos(u)^(freedom - 1) up to its normaliser.
-    """
-    from math import cos, exp, lgamma, pi, sqrt, tan
-    from statistics import NormalDist
-
-    if freedom > 1000.0:  # the density is too narrow for Simpson's steps; the expansion errs by 1e-8 here
-        z = NormalDist().inv_cdf(probability)
-        first = (z**3 + z) / 4
-        second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-        return z + first / freedom + second / freedom**2
-    scale = exp(lgamma((freedom + 1) / 2) - lgamma(freedom / 2)) / sqrt(pi)
-
-    def upper_half(angle: float) -> float:
-        steps = 400
-        width = angle / steps
-        total = sum((1 if i in (0, steps) else 4 if i % 2 else 2) * cos(i * width) ** (freedom - 1)
-                    for i in range(steps + 1))  # fmt: skip
-        return 0.5 + scale * total * width / 3
-
-    low, high = 0.0, pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if upper_half(middle) < probability else (low, middle)
-    return tan(low) * sqrt(freedom)

@@ -16,6 +16,7 @@ from lichen.core import calling, machine, step
 from lichen.core.errors import LichenError, NotFoundError, StepError, UsageError
 from lichen.core.lineage import Call, Made, from_records, records_of
 from lichen.core.replay import replay
+from lichen.core.scoring import last_dataset
 from lichen.core.session import Session, current
 from lichen.core.store import Store
 from lichen.core.value import Value
@@ -179,15 +180,6 @@ def _metric(was: Value, now: Value, session: Session) -> dict[str, Any] | None:
         for value in (was, now)
     ]
     return {"name": scores[0].headline, "was": scores[0].value, "now": scores[1].value}
-
-
-def last_dataset(call: Call, store: Store | None) -> Value | None:
-    """The dataset that was current when a call was made."""
-    for one in reversed(call.history()):
-        for name, kind in one.kinds.items():
-            if kind == "dataset" and store is not None:
-                return store.value(one.outputs[name], Made(one, name))
-    return None
 
 
 def _main(folder: Path) -> None:

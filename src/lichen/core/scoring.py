@@ -1,0 +1,63 @@
+"""scoring: scores of many values on the same rows, so that they can be paired.
+
+Shapes: N rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lichen.core import calling, step
+from lichen.core.errors import UsageError
+from lichen.core.life import fields_of
+from lichen.core.lineage import Call, Made
+from lichen.core.scores import Scores
+from lichen.core.session import Session
+from lichen.core.store import Store
+from lichen.core.value import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    value: Value
+    scores: Scores
+    outcome: Any
+    """float64 (N,): each row's share of the headline."""
+
+
+class Judge:
+    """Scores values on validation through `assess.evaluate`, so that scores are recorded too."""
+
+    def __init__(self, session: Session, data: Value) -> None:
+        self.session, self.data = session, data
+        self.evaluate = step.by_address("assess.evaluate")
+
+    def score(self, value: Value) -> Scored:
+        values = calling.bind(self.evaluate.signature, (value, self.data), {})
+        scores = fields_of(calling.execute(self.evaluate, values, {}, self.session))[""]
+        assert isinstance(scores, Scores)
+        return Scored(value, scores, scores.answers()["outcome"].numpy().astype("float64"))
+
+
+def data_of(value: Value, data: Value | None, session: Session) -> Value:
+    """The data to score a value on: those given, or the last of its life.
+
+    Raises:
+        UsageError: there are none.
+    """
+    assert value.made is not None
+    if data is None:
+        data = last_dataset(value.made.call, session.store)
+    if data is None:
+        raise UsageError("there is no Dataset to score on", hint="give them: (model, data)")
+    return data
+
+
+def last_dataset(call: Call, store: Store | None) -> Value | None:
+    """The dataset that was current when a call was made."""
+    for one in reversed(call.history()):
+        for name, kind in one.kinds.items():
+            if kind == "dataset" and store is not None:
+                return store.value(one.outputs[name], Made(one, name))
+    return None
