@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[vision,team,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[vision,text,adapters,explain,mobile,team,dev]'
 	touch $@
 
 demo: $(VENV)/.installed
