@@ -36,7 +36,7 @@ def ours(images: torch.Tensor, ops: list[dict[str, float]]) -> Callable[[int], i
     )  # fmt: skip
 
     def epoch(number: int) -> int:
-        return sum(len(TASK.inputs(x, assets)) for x, _, _ in made.epoch(number))
+        return sum(len(TASK.inputs(x, assets)) for x, *_ in made.epoch(number))
 
     return epoch
 

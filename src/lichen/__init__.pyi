@@ -94,6 +94,7 @@ class _Augment:
         data: Dataset,
         *,
         ops: list[str | dict[str, float]] = ...,
+        favour: dict[str, Any] | None = ...,
     ) -> Dataset:
         """say how train rows are varied: each row anew in every epoch, by draws of its own"""
         ...

@@ -14,12 +14,12 @@ def made(**changes):
 
 
 def numbers(found):
-    return [targets.tolist() for _, targets, _ in found]
+    return [batch.targets.tolist() for batch in found]
 
 
 def test_an_epoch_holds_every_row_once_with_its_picture():
     seen = []
-    for images, targets, ids in made().epoch(0):
+    for images, targets, ids, _ in made().epoch(0):
         assert torch.equal(images[:, 0, 0, 0].long(), targets) and torch.equal(ids, targets * 31)
         seen += targets.tolist()
     assert sorted(seen) == list(range(53)) and seen != sorted(seen)
@@ -37,7 +37,7 @@ def test_epochs_and_seeds_differ_and_repeat():
 
 def test_order_does_not_depend_on_the_batch_size():
     small, large = made(batch_size=5).epoch(0), made(batch_size=20).epoch(0)
-    assert torch.equal(torch.cat([y for _, y, _ in small]), torch.cat([y for _, y, _ in large]))
+    assert torch.equal(torch.cat([one.targets for one in small]), torch.cat([one.targets for one in large]))
 
 
 def test_ranks_share_each_batch():
@@ -61,7 +61,7 @@ def test_streamed_batches_equal_resident_ones(monkeypatch):
     streamed = batches.of(data.rows("train"), batch_size=16, seed=5)
     assert isinstance(resident.images, torch.Tensor) and not isinstance(streamed.images, torch.Tensor)
     for one, two in zip(resident.epoch(1, start=1), streamed.epoch(1, start=1), strict=True):
-        assert all(torch.equal(left, right) for left, right in zip(one, two, strict=True))
+        assert all(torch.equal(left, right) for left, right in zip(one[:3], two[:3], strict=True))
 
 
 def test_augmentation_of_a_row_does_not_depend_on_its_batch():
@@ -69,8 +69,8 @@ def test_augmentation_of_a_row_does_not_depend_on_its_batch():
     policy = augment.policy_of([{"shift": 0.3}, {"colour": 0.2}, {"cutout": 0.3}])
     small = {
         int(i): x
-        for batch, _, ids in replace(made(policy=policy, batch_size=3), images=images).epoch(2)
+        for batch, _, ids, _ in replace(made(policy=policy, batch_size=3), images=images).epoch(2)
         for x, i in zip(batch, ids)
     }
-    for batch, _, ids in replace(made(policy=policy, batch_size=32), images=images).epoch(2):
+    for batch, _, ids, _ in replace(made(policy=policy, batch_size=32), images=images).epoch(2):
         assert all(torch.equal(small[int(i)], x) for x, i in zip(batch, ids, strict=True))

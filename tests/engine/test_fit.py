@@ -8,6 +8,7 @@ from quiet import Quiet, Stopped
 from torch import nn
 
 from lichen.core.errors import DivergedError
+from lichen.data.batches import Batch
 from lichen.engine import architecture, backend, convolution
 from lichen.engine.execution import Execution, in_force
 from lichen.engine.fit import Judge, Settings, fit
@@ -29,7 +30,7 @@ class Numbers:
         order = torch.randperm(len(self.y), generator=torch.Generator().manual_seed(number))
         for step in range(start, self.steps_per_epoch):
             rows = order[step * ROWS : (step + 1) * ROWS]
-            yield self.x[rows], self.y[rows], rows
+            yield Batch(self.x[rows], self.y[rows], rows)
 
 
 class One(Numbers):
@@ -169,10 +170,10 @@ def test_a_fault_after_a_resume_goes_back_to_the_same_place():
             self.seen = False
 
         def epoch(self, number, start=0):
-            for step, (x, y, rows) in enumerate(super().epoch(number, start), start):
+            for step, (x, y, rows, _) in enumerate(super().epoch(number, start), start):
                 is_bad = (number, step) == (1, 3) and not self.seen
                 self.seen = self.seen or is_bad
-                yield (x.float() * math.nan if is_bad else x), y, rows
+                yield Batch(x.float() * math.nan if is_bad else x, y, rows)
 
     def run_once(run):
         module = net()
@@ -231,7 +232,7 @@ def test_the_history_holds_the_mean_loss_over_rows():
 def test_one_step_of_sgd_is_its_closed_form():
     module = architecture.build("mlp", {"depth": 0}, (1, 4, 4), 3)
     weight, bias = (parameter.detach().clone() for parameter in module.parameters())
-    x, y, _ = next(One().epoch(0))
+    x, y, *_ = next(One().epoch(0))
     x = x.flatten(1).float() / 255
     error = torch.softmax(x @ weight.T + bias, 1) - nn.functional.one_hot(y, 3)
     settings = Settings(epochs=1, rate=0.1, weight_decay=0.01, momentum=0.9, schedule="constant")
@@ -240,6 +241,32 @@ def test_one_step_of_sgd_is_its_closed_form():
     expected = weight - 0.1 * 1.9 * (error.T @ x / ROWS + 0.01 * weight)
     torch.testing.assert_close(module.head.weight.detach(), expected)
     torch.testing.assert_close(module.head.bias.detach(), bias - 0.1 * 1.9 * error.mean(0))
+
+
+def test_a_row_counts_what_its_batch_says():
+    """Rows that count twice or not at all, by turns, are the half that counts, once."""
+
+    class Weighed(One):
+        def epoch(self, number, start=0):
+            for x, y, rows, _ in super().epoch(number, start):
+                counts = torch.tensor([2.0, 0.0]).repeat(ROWS // 2)
+                yield Batch(x, y, rows, counts)
+
+    class Half(One):
+        def epoch(self, number, start=0):
+            for x, y, rows, _ in super().epoch(number, start):
+                yield Batch(x[::2], y[::2], rows[::2])
+
+    def stepped(batches):
+        module = architecture.build("mlp", {"depth": 0}, (1, 4, 4), 3)
+        nn.init.zeros_(module.head.weight)
+        nn.init.zeros_(module.head.bias)
+        settings = Settings(epochs=1, rate=0.1, weight_decay=0.0, momentum=0.0, schedule="constant")
+        fit(module, batches, settings, objective=objective, run=Quiet())
+        return module.head.weight.detach()
+
+    torch.testing.assert_close(stepped(Weighed()), stepped(Half()))
+    assert not torch.allclose(stepped(Weighed()), stepped(One()))
 
 
 def test_clipping_bounds_the_step():

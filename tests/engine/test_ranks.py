@@ -7,6 +7,7 @@ import torch
 from quiet import Quiet
 from torch import distributed, nn
 
+from lichen.data.batches import Batch
 from lichen.engine import architecture
 from lichen.engine.fit import Settings, fit, ranks
 
@@ -24,7 +25,7 @@ class Shared:
         for _ in range(STEPS):
             x = torch.randint(0, 256, (ROWS, 1, 4, 4), generator=generator)
             y = torch.randint(0, 3, (ROWS,), generator=generator)
-            yield x[rank::world], y[rank::world], None
+            yield Batch(x[rank::world], y[rank::world], torch.arange(ROWS)[rank::world])
 
 
 def objective(module, x, y):

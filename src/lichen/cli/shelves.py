@@ -103,7 +103,8 @@ def _varied(dataset: Dataset, given: Namespace) -> Dataset:
     life = recipefile.read(given.recipe)
     for line, read in zip(life.lines, flow.check(life), strict=False):
         if line.step == "augment.policy":
-            dataset = dataset.with_policy(augment.policy_of(read.check(line.options)["ops"]))
+            options = read.check(line.options)
+            dataset = dataset.with_policy(augment.policy_of(options["ops"], options["favour"]))
     return dataset
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lichen.core.errors import OptionError, nearest
-from lichen.data import augmix, warp, wide
+from lichen.data import augmix, favour, warp, wide
 
 OPERATIONS = {
     "flip": (0.5, 0.0, 1.0),
@@ -64,9 +64,30 @@ MOVES = {"flip", "crop", "shift", "rotate", "zoom", "shear"}
 Policy = Sequence[Mapping[str, Any]]
 
 
-def policy_of(ops: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
-    """`[{"flip": 0.5}]` as a Dataset keeps it, without what has no strength."""
-    return [{"op": op, "strength": strength} for pair in ops for op, strength in pair.items() if strength > 0]
+DRAWN = {"trivialaugment": (14,), "randaugment": (17, 19)}
+"""Operations that draw some of the wide ones, and the numbers of the draws that say which."""
+
+
+def policy_of(
+    ops: Sequence[Mapping[str, float]], favours: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """`[{"flip": 0.5}]` as a Dataset keeps it, without what has no strength.
+
+    Args:
+        favours: how often each wide operation is drawn; see `favour`.
+
+    Raises:
+        OptionError: no operation draws the wide ones, or they are not named as they should be.
+    """
+    policy = [
+        {"op": op, "strength": strength} for pair in ops for op, strength in pair.items() if strength > 0
+    ]
+    if not favours:
+        return policy
+    checked = favour.check(favours)
+    if not any(entry["op"] in DRAWN for entry in policy):
+        raise OptionError(f"option `favour` needs {' or '.join(DRAWN)} among the operations")
+    return [{**entry, "favour": checked} if entry["op"] in DRAWN else entry for entry in policy]
 
 
 def numbers(policy: Policy | None) -> list[int]:
@@ -85,6 +106,22 @@ def strengths(policy: Policy | None) -> dict[str, float]:
     return {entry["op"]: entry["strength"] for entry in policy or () if entry["strength"] > 0}
 
 
+def favours(policy: Policy | None) -> dict[str, Mapping[str, float]]:
+    """What is favoured, by the operation that draws it."""
+    return {entry["op"]: entry["favour"] for entry in policy or () if entry.get("favour")}
+
+
+def weights(policy: Policy | None, uniforms_BD: Tensor) -> Tensor | None:
+    """float32 (B,): what each row counts in the loss; None: all the same."""
+    found, draws = favours(policy), columns(policy, uniforms_BD)
+    parts = [
+        favour.weights(draws[op][DRAWS[op].index(number)], favoured)
+        for op, favoured in found.items()
+        for number in DRAWN[op]
+    ]
+    return torch.stack(parts).prod(0) if parts else None
+
+
 def columns(policy: Policy | None, uniforms_BD: Tensor) -> dict[str, list[Tensor]]:
     """The draws (B,) of each operation, from one column per number in `numbers`."""
     drawn = iter(uniforms_BD.unbind(1))
@@ -99,7 +136,7 @@ def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Te
         uniforms_BD: in [0, 1), one column per number in `numbers`.
     """
     found = strengths(policy)
-    draws = columns(policy, uniforms_BD)
+    draws, favoured = columns(policy, uniforms_BD), favours(policy)
     moves = MOVES & found.keys()
     if moves and moves <= COPIES:
         images_BCHW = _copied(images_BCHW, found, draws)
@@ -107,10 +144,12 @@ def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Te
         images_BCHW = _warped(images_BCHW.float(), found, draws)
     if "trivialaugment" in found:
         which_B, amount_B, way_B = draws["trivialaugment"]
+        which_B = favour.chosen(which_B, favoured.get("trivialaugment"))
         images_BCHW = _wide(images_BCHW, which_B, amount_B * found["trivialaugment"], way_B)
     if "randaugment" in found:
         reach_B = torch.full_like(draws["randaugment"][0], found["randaugment"])
         for which_B, way_B in (draws["randaugment"][:2], draws["randaugment"][2:]):
+            which_B = favour.chosen(which_B, favoured.get("randaugment"))
             images_BCHW = _wide(images_BCHW, which_B, reach_B, way_B)
     if "augmix" in found:
         images_BCHW = augmix.varied(wide.levels(images_BCHW), draws["augmix"], found["augmix"])
@@ -161,7 +200,7 @@ def _warped(images_BCHW: Tensor, found: Mapping[str, float], draws: Mapping[str,
 
 
 def _wide(images_BCHW: Tensor, which_B: Tensor, amount_B: Tensor, way_B: Tensor) -> Tensor:
-    return wide.varied(wide.levels(images_BCHW), (which_B * len(wide.NAMES)).long(), amount_B, way_B < 0.5)
+    return wide.varied(wide.levels(images_BCHW), which_B, amount_B, way_B < 0.5)
 
 
 def _spread(drawn: Tensor, reach: float) -> Tensor:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,15 @@ from lichen.data import augment, draws, mix
 from lichen.data.rows import Rows
 
 AHEAD = 2
-Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class Batch(NamedTuple):
+    """images (B, C, H, W), targets (B,), ids (B,), and what each row counts in the loss (B,); None: alike."""
+
+    images: Tensor
+    targets: Tensor
+    ids: Tensor
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,7 +81,7 @@ class Batches:
         return torch.argsort(draws.hashes(places, seed=self.seed, epoch=epoch), stable=True)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """(images (B, C, H, W), targets (B,), ids (B,)) of every step from `start` on.
+        """Every step's batch from `start` on.
 
         Images are uint8 unless the policy makes them float. A policy that mixes rows gives targets as shares
         of the classes, float32 (B, K).
@@ -84,15 +92,17 @@ class Batches:
         mixes = mix.needs(self.policy)
         numbers = torch.tensor(augment.numbers(self.policy), dtype=torch.int64, device=self.device)
         for rows, images in pairs:
-            ids, targets = self.ids[rows], self.targets[rows]
+            ids, targets, weights = self.ids[rows], self.targets[rows], None
             if len(numbers):
                 uniforms = draws.uniforms(ids, numbers, seed=self.seed, epoch=number).float()
                 images = augment.apply(self.policy, images, uniforms)
+                weights = augment.weights(self.policy, uniforms)
                 if mixes:
                     images, targets = mix.apply(self.policy, images, targets, uniforms, self.num_classes)
+                    weights = None if weights is None else weights * weights.flip(0)
             if self.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
-            yield images, targets, ids
+            yield Batch(images, targets, ids, weights)
 
     def _mine(self, order: Tensor, step: int) -> Tensor:
         return order[step * self.batch_size : (step + 1) * self.batch_size][self.rank :: self.world]

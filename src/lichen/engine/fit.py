@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lichen.core.errors import DivergedError
+from lichen.core.errors import DivergedError, UsageError
 from lichen.core.progress import Run
 from lichen.engine import execution, layers, optimizers, resume, schedules
 from lichen.engine.ema import Average
@@ -89,7 +89,7 @@ def _execution(
     module: nn.Module, batches: Batches, settings: Settings, objective: Objective, run: Run,
     about: Mapping[str, Any] | None, total: int,
 ) -> Execution:  # fmt: skip
-    x, y, _ = next(iter(batches.epoch(0)))
+    x, y = next(iter(batches.epoch(0)))[:2]
     shapes = {
         "batch": list(x.shape),
         "parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
@@ -124,10 +124,10 @@ def _epoch(job: Job, trainee: Trainee, net: nn.Module) -> Fault | None:
     layers.set_modes(net)
     parameters = [parameter for group in trainee.optimizer.param_groups for parameter in group["params"]]
     counters, is_shared = trainee.counters, ranks()[1] > 1
-    for x, y, _ in job.batches.epoch(number, start):
+    for x, y, _, weights in job.batches.epoch(number, start):
         _seed(job, counters["step"])
         rate = rate_at(job, trainee, counters["step"])
-        loss = _loss(job, net, x, y)
+        loss = _loss(job, net, x, y, weights)
         (loss * _share(len(y), job.run.device) if is_shared else loss).backward()
         value, norm = loss.item(), _norm(parameters, job.settings.clip)
         # Ranks must agree: they share the reduced gradient, not the loss.
@@ -148,7 +148,7 @@ def _epoch(job: Job, trainee: Trainee, net: nn.Module) -> Fault | None:
     return None
 
 
-def _loss(job: Job, net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+def _loss(job: Job, net: nn.Module, x: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
     x = x.to(job.run.device, non_blocking=True)
     y = y.to(job.run.device, non_blocking=True)
     if job.execution.precision == "float32":
@@ -156,6 +156,11 @@ def _loss(job: Job, net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     else:
         with job.execution.autocast(job.run.device):
             loss = job.objective(net, job.execution.place_batch(x), y).float()
+    if weights is not None:
+        if not loss.ndim:
+            raise UsageError("a loss must be given per row where augmentation weighs rows",
+                             hint="return one number per row, not their mean")  # fmt: skip
+        loss = loss * weights
     return loss.mean() if loss.ndim and len(y) else loss.sum()
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from lichen.core.progress import Run
+from lichen.data.batches import Batch
 from lichen.engine.execution import Execution, Objective
 
 
@@ -21,7 +22,7 @@ class Batches(Protocol):
     @property
     def steps_per_epoch(self) -> int: ...
 
-    def epoch(self, number: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor, Any]]: ...
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

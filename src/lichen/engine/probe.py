@@ -95,7 +95,7 @@ def _execution(module: nn.Module, lesson: Lesson, made: Batches, precision: str,
             features_BF = net.features(lesson.task.inputs(x_BCHW, lesson.assets))  # type: ignore[operator]
         return lesson.task.loss(net.head(features_BF), y_B)  # type: ignore[operator]
 
-    x_BCHW, y_B, _ = next(iter(made.epoch(0)))
+    x_BCHW, y_B = next(iter(made.epoch(0)))[:2]
     about = {"batch": list(x_BCHW.shape), "parameters": sum(p.numel() for p in module.parameters())}
     return execution.decide(
         module, (x_BCHW, y_B), forward, precision=precision, num_steps=made.steps_per_epoch,
@@ -108,8 +108,8 @@ def _features(module: nn.Module, lesson: Lesson, made: Batches, chosen: Executio
     chosen.place(module).eval()
     parts = []
     with execution.in_force(chosen, run.device), torch.no_grad(), chosen.autocast(run.device):
-        for done, (x_BCHW, _, _) in enumerate(made.epoch(0), 1):
-            x_BCHW = chosen.place_batch(lesson.task.inputs(x_BCHW, lesson.assets))
+        for done, batch in enumerate(made.epoch(0), 1):
+            x_BCHW = chosen.place_batch(lesson.task.inputs(batch.images, lesson.assets))
             parts.append(module.features(x_BCHW).float())  # type: ignore[operator]
             run.emit("progress", done=done, total=made.steps_per_epoch, phase="features")
     return Features(values=torch.cat(parts), targets=made.targets, ids=made.ids)

@@ -29,9 +29,9 @@ def test_labels_and_rows_are_untouched_and_epochs_differ():
     plain = batches.of(data.rows("train"), batch_size=16, seed=1)
     made = batches.of(varied.rows("train"), batch_size=16, seed=1, policy=varied.policy)
     for (
-        (_, y, ids),
-        (x, y2, ids2),
-        (again, _, _),
+        (_, y, ids, _),
+        (x, y2, ids2, _),
+        (again, *_),
     ) in zip(plain.epoch(0), made.epoch(0), made.epoch(0)):
         assert torch.equal(y, y2) and torch.equal(ids, ids2) and torch.equal(x, again)
 

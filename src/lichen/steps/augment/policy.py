@@ -19,6 +19,7 @@ def policy(
     data: Dataset,
     *,
     ops: Annotated[list, Table("lichen.data.augment:OPERATIONS")] = ["flip", "crop"],  # noqa: B006
+    favour: dict | None = None,
 ) -> Dataset:
     """Replaces the augmentation policy of a dataset.
 
@@ -29,5 +30,10 @@ def policy(
             augmix a share of the furthest that their operations go; of mixup and cutmix the parameter of
             their Beta distribution: a loss of your own then gets targets as shares of the classes (B, K). 0
             leaves an operation out.
+        favour: how many times its equal share trivialaugment and randaugment draw an operation, such as
+            {"rotate": 3, "equalize": 0.5}; each row is weighted so that the expected loss stays the same.
+
+    Raises:
+        OptionError: what is favoured is no operation that is drawn, or not by a number above 0.
     """
-    return data.with_policy(augment.policy_of(ops))
+    return data.with_policy(augment.policy_of(ops, favour))

@@ -108,7 +108,7 @@ def _gradients(batches: Any, objective: Objective) -> Callable[[nn.Module], None
     """Accumulates the loss's gradient over the first train batches."""
 
     def accumulate(module: nn.Module) -> None:
-        for x_BCHW, y_B, _ in islice(batches.epoch(0), NUM_BATCHES):
+        for x_BCHW, y_B, *_ in islice(batches.epoch(0), NUM_BATCHES):
             objective(module, x_BCHW.to("cpu"), y_B.to("cpu")).mean().backward()
 
     return accumulate
