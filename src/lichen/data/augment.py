@@ -11,7 +11,7 @@ Shapes: B rows, C channels, H height, W width, D draws of the whole policy.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -136,21 +136,15 @@ def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Te
         uniforms_BD: in [0, 1), one column per number in `numbers`.
     """
     found = strengths(policy)
-    draws, favoured = columns(policy, uniforms_BD), favours(policy)
+    draws = columns(policy, uniforms_BD)
     moves = MOVES & found.keys()
     if moves and moves <= COPIES:
         images_BCHW = _copied(images_BCHW, found, draws)
     elif moves:
-        images_BCHW = _warped(images_BCHW.float(), found, draws)
-    if "trivialaugment" in found:
-        which_B, amount_B, way_B = draws["trivialaugment"]
-        which_B = favour.chosen(which_B, favoured.get("trivialaugment"))
-        images_BCHW = _wide(images_BCHW, which_B, amount_B * found["trivialaugment"], way_B)
-    if "randaugment" in found:
-        reach_B = torch.full_like(draws["randaugment"][0], found["randaugment"])
-        for which_B, way_B in (draws["randaugment"][:2], draws["randaugment"][2:]):
-            which_B = favour.chosen(which_B, favoured.get("randaugment"))
-            images_BCHW = _wide(images_BCHW, which_B, reach_B, way_B)
+        place = _place(images_BCHW.shape[2:], found, draws, uniforms_BD[:, 0])
+        images_BCHW = warp.sampled(images_BCHW.float(), place)
+    for which_B, amount_B, is_back_B in _drawn(found, draws, favours(policy)):
+        images_BCHW = wide.varied(wide.levels(images_BCHW), which_B, amount_B, is_back_B)
     if "augmix" in found:
         images_BCHW = augmix.varied(wide.levels(images_BCHW), draws["augmix"], found["augmix"])
     if "colour" in found:
@@ -165,23 +159,24 @@ def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Te
 def _copied(images_BCHW: Tensor, found: Mapping[str, float], draws: Mapping[str, list[Tensor]]) -> Tensor:
     down_B = across_B = torch.zeros(len(images_BCHW), dtype=torch.int64, device=images_BCHW.device)
     if "crop" in found:
-        down_B, across_B = _steps(images_BCHW, found["crop"], draws["crop"])
+        down_B, across_B = _steps(images_BCHW.shape[2:], found["crop"], draws["crop"])
     is_flipped_B = draws["flip"][0] < found["flip"] if "flip" in found else torch.zeros_like(down_B).bool()
     return warp.copied(images_BCHW, down_B, across_B, is_flipped_B)
 
 
-def _steps(images_BCHW: Tensor, strength: float, draws: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def _steps(sides: Sequence[int], strength: float, draws: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Whole pixels (B,) down and across, each from -reach to reach alike."""
-    reaches = [max(1, round(strength * side)) for side in images_BCHW.shape[2:]]
+    reaches = [max(1, round(strength * side)) for side in sides]
     down_B, across_B = ((drawn_B * (2 * reach + 1)).long() - reach for reach, drawn_B in zip(reaches, draws))
     return down_B, across_B
 
 
-def _warped(images_BCHW: Tensor, found: Mapping[str, float], draws: Mapping[str, list[Tensor]]) -> Tensor:
+def _place(
+    sides: Sequence[int], found: Mapping[str, float], draws: Mapping[str, list[Tensor]], like_B: Tensor
+) -> Tensor:
     """All moves as one: each takes a place of the result, from its middle, to a place of the picture."""
-    height, width = images_BCHW.shape[2:]
-    sides = torch.tensor([width, height], dtype=torch.float32, device=images_BCHW.device)
-    place = warp.identity(len(images_BCHW), images_BCHW.device)
+    across_down = torch.tensor([sides[1], sides[0]], dtype=torch.float32, device=like_B.device)
+    place = warp.identity(len(like_B), like_B.device)
     if "rotate" in found:
         place = warp.rotated(place, torch.deg2rad(_spread(draws["rotate"][0], found["rotate"])))
     if "shear" in found:
@@ -190,17 +185,46 @@ def _warped(images_BCHW: Tensor, found: Mapping[str, float], draws: Mapping[str,
     if "zoom" in found:
         place = warp.scaled(place, (1.0 + found["zoom"]) ** _spread(draws["zoom"][0], 1.0))
     if "shift" in found:
-        place = warp.moved(place, _spread(torch.stack(draws["shift"], 1), found["shift"]) * sides)
+        place = warp.moved(place, _spread(torch.stack(draws["shift"], 1), found["shift"]) * across_down)
     if "crop" in found:
-        down_B, across_B = _steps(images_BCHW, found["crop"], draws["crop"])
+        down_B, across_B = _steps(sides, found["crop"], draws["crop"])
         place = warp.moved(place, torch.stack([across_B, down_B], 1).float())
     if "flip" in found:
         place = warp.mirrored(place, draws["flip"][0] < found["flip"])
-    return warp.sampled(images_BCHW, place)
+    return place
 
 
-def _wide(images_BCHW: Tensor, which_B: Tensor, amount_B: Tensor, way_B: Tensor) -> Tensor:
-    return wide.varied(wide.levels(images_BCHW), which_B, amount_B, way_B < 0.5)
+def places(policy: Policy | None, sides: Sequence[int], uniforms_BD: Tensor) -> list[Tensor]:
+    """The moves (B, 2, 3) that a policy makes in turn, as `warp` understands them.
+
+    Args:
+        sides: height and width of the pictures.
+    """
+    found, draws = strengths(policy), columns(policy, uniforms_BD)
+    moves = [_place(sides, found, draws, uniforms_BD[:, 0])] if MOVES & found.keys() else []
+    for which_B, amount_B, is_back_B in _drawn(found, draws, favours(policy)):
+        moves.append(wide.place(which_B, torch.where(is_back_B, -amount_B, amount_B)))
+    return moves
+
+
+Drawn = tuple[Tensor, Tensor, Tensor]
+"""(B,): which of the wide operations, how far it goes, and whether the other way."""
+
+
+def _drawn(
+    found: Mapping[str, float],
+    draws: Mapping[str, list[Tensor]],
+    favoured: Mapping[str, Mapping[str, float]],
+) -> Iterator[Drawn]:
+    """The wide operations of each row in turn."""
+    if "trivialaugment" in found:
+        which_B, amount_B, way_B = draws["trivialaugment"]
+        which_B = favour.chosen(which_B, favoured.get("trivialaugment"))
+        yield which_B, amount_B * found["trivialaugment"], way_B < 0.5
+    if "randaugment" in found:
+        reach_B = torch.full_like(draws["randaugment"][0], found["randaugment"])
+        for which_B, way_B in (draws["randaugment"][:2], draws["randaugment"][2:]):
+            yield favour.chosen(which_B, favoured.get("randaugment")), reach_B, way_B < 0.5
 
 
 def _spread(drawn: Tensor, reach: float) -> Tensor:

@@ -66,13 +66,17 @@ def _turned(place: Tensor, turn_B22: Tensor) -> Tensor:
     return turn_B22 @ place
 
 
-def sampled(images_BCHW: Tensor, place: Tensor) -> Tensor:
-    """float32 pictures read at the places of a map, bilinearly."""
+def sampled(images_BCHW: Tensor, place: Tensor, *, beyond: str = "reflection") -> Tensor:
+    """float32 pictures read at the places of a map, bilinearly.
+
+    Args:
+        beyond: what lies past the edges, `reflection` or `zeros`.
+    """
     height, width = images_BCHW.shape[2:]
     half = torch.tensor([width / 2, height / 2], device=place.device)
     units = torch.cat([half, torch.ones(1, device=place.device)])
     grid = functional.affine_grid(place * units / half[:, None], list(images_BCHW.shape), align_corners=False)
-    return functional.grid_sample(images_BCHW, grid, padding_mode="reflection", align_corners=False)
+    return functional.grid_sample(images_BCHW, grid, padding_mode=beyond, align_corners=False)
 
 
 def windows(sides: Sequence[int], lengths: Sequence[int | Tensor], places: Sequence[Tensor]) -> Tensor:

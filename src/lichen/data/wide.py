@@ -48,17 +48,26 @@ def varied(images_BCHW: Tensor, which_B: Tensor, amount_B: Tensor, is_back_B: Te
 
 
 def _moved(images: Tensor, which: Tensor, amount: Tensor, signed: Tensor) -> Tensor:
-    nothing, place = torch.zeros_like(signed), warp.identity(len(images), images.device)
+    return levels(warp.sampled(images.float(), place(which, signed)))
+
+
+def place(which_B: Tensor, signed_B: Tensor) -> Tensor:
+    """(B, 2, 3): where `warp` reads each row; those whose operation does not move stay.
+
+    Args:
+        signed_B: in [-1, 1], how far the operation goes, and which way.
+    """
+    nothing, found = torch.zeros_like(signed_B), warp.identity(len(signed_B), signed_B.device)
 
     def only(name: str, how_far: Tensor) -> Tensor:
-        return torch.where(which == NAMES.index(name), how_far, nothing)
+        return torch.where(which_B == NAMES.index(name), how_far, nothing)
 
-    place = warp.rotated(place, torch.deg2rad(only("rotate", signed * DEGREES)))
-    place = warp.sheared(
-        place, only("shear across", signed * FURTHEST), only("shear down", signed * FURTHEST)
+    found = warp.rotated(found, torch.deg2rad(only("rotate", signed_B * DEGREES)))
+    found = warp.sheared(
+        found, only("shear across", signed_B * FURTHEST), only("shear down", signed_B * FURTHEST)
     )
-    across, down = only("shift across", signed * PIXELS), only("shift down", signed * PIXELS)
-    return levels(warp.sampled(images.float(), warp.moved(place, torch.stack([across, down], 1))))
+    across, down = only("shift across", signed_B * PIXELS), only("shift down", signed_B * PIXELS)
+    return warp.moved(found, torch.stack([across, down], 1))
 
 
 def _curved(images: Tensor, which: Tensor, amount: Tensor, signed: Tensor) -> Tensor:
