@@ -17,7 +17,8 @@ from lichen.core.errors import DataError, LeakError
 from lichen.core.model import Model
 from lichen.core.scores import Scores
 from lichen.core.value import Chain, Memory
-from lichen.data import manifest, near, splits
+from lichen.data import manifest, splits
+from lichen.data.near import report as near
 
 
 def drawn(num_rows, seed=0, side=40):

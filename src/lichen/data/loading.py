@@ -11,8 +11,9 @@ import numpy as np
 from lichen.core import find
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
-from lichen.data import manifest, near, sources, splits
+from lichen.data import manifest, sources, splits
 from lichen.data import rows as decoded
+from lichen.data.near import report as near
 from lichen.data.scan import Part, Scan
 
 READ = "pictures in one folder per class, a .csv or .parquet table of pictures, or IDX files"

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 import lichen as li
-from lichen.data import loading, near
+from lichen.data import loading
 from lichen.data.loading import Plan
+from lichen.data.near import pictures as near
+from lichen.data.near import thumbnails
 
 
 def photos(num_rows, seed=0, side=48):
@@ -67,7 +69,7 @@ def as_smaller(pixels):
 def test_a_planted_copy_is_found_and_nothing_else(kind, is_judge_larger):
     train, test = photos(600), photos(40, seed=1)
     copies = np.stack([COPIES[kind](row) for row in test[:20]])
-    left, right = near.thumbnails(test), near.thumbnails(np.concatenate([train, copies]))
+    left, right = thumbnails.thumbnails(test), thumbnails.thumbnails(np.concatenate([train, copies]))
     found = near.pairs(right, left) if is_judge_larger else near.pairs(left, right)
     pairs = set(
         zip(*((found.right, found.left) if is_judge_larger else (found.left, found.right)), strict=True)
@@ -79,13 +81,15 @@ def test_a_planted_copy_is_found_and_nothing_else(kind, is_judge_larger):
 
 def test_a_leak_of_every_row_is_found_also_when_the_set_is_small():
     test = photos(40)
-    found = near.pairs(near.thumbnails(test), near.thumbnails(np.stack([as_jpeg(row) for row in test])))
+    found = near.pairs(
+        thumbnails.thumbnails(test), thumbnails.thumbnails(np.stack([as_jpeg(row) for row in test]))
+    )
     assert np.array_equal(found.left, found.right) and found.left.size >= 38
 
 
 def test_rows_of_one_class_that_merely_look_alike_are_not_copies():
     data = li.load("digits")
-    found = near.pairs(*(near.thumbnails(data.rows(split).images) for split in ("test", "train")))
+    found = near.pairs(*(thumbnails.thumbnails(data.rows(split).images) for split in ("test", "train")))
     assert len(np.unique(found.left)) <= 5  # of 358
 
 
@@ -95,10 +99,12 @@ def test_plain_pictures_are_no_copies_of_each_other():
 
 
 def test_thumbnails_are_means_of_what_they_shrink_and_keep_what_has_their_size():
-    exact = np.random.default_rng(0).integers(0, 255, (3, 1, near.SIDE, near.SIDE), dtype=np.uint8)
-    assert np.array_equal(near.thumbnails(exact), exact[:, 0])
+    exact = np.random.default_rng(0).integers(
+        0, 255, (3, 1, thumbnails.SIDE, thumbnails.SIDE), dtype=np.uint8
+    )
+    assert np.array_equal(thumbnails.thumbnails(exact), exact[:, 0])
     wide = np.broadcast_to(np.linspace(0, 255, 320), (1, 1, 64, 320)).astype(np.uint8)
-    shrunk = near.thumbnails(wide)[0].astype(int)
+    shrunk = thumbnails.thumbnails(wide)[0].astype(int)
     assert np.abs(shrunk - wide[0, 0].reshape(64, 32, 10).mean(2)[:32]).max() <= 2
 
 

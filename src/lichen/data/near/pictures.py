@@ -1,4 +1,4 @@
-"""near: rows of two splits that show the same picture: encoded anew, brighter, moved, cropped or mirrored.
+"""pictures: rows that show the same: encoded anew, brighter, moved, cropped or mirrored.
 
 A row's fingerprint is the signs of 63 low waves (DCT-II) in the middle of a small grey thumbnail, which
 encoding and brightness hardly change. The rows of the smaller split are fingerprinted in many positions, so
@@ -15,23 +15,25 @@ a coarse one, F waves, T tables, K pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
 
 import numpy as np
 
-from lichen.core.dataset import Dataset
-from lichen.core.errors import LichenError
 from lichen.data import rows as decoded
-from lichen.data.splits import JUDGES
+from lichen.data.near.pairs import Likeness, Pairs, near_duplicates
+from lichen.data.near.thumbnails import (
+    CHUNK,
+    MARGIN,
+    MOVES,
+    NUM_WAVES,
+    SIDE,
+    Move,
+    coarsened,
+    mover,
+    signs,
+    thumbnails,
+)  # fmt: skip
 
-SIDE, MARGIN = 32, 4
-"""Pixels of a thumbnail, and those around its middle that only a moved one shows."""
-COARSE, ORDER = 2, 8
-"""Pixels averaged before waves are laid over them; waves along each side."""
-NUM_WAVES = ORDER * ORDER - 1
 NUM_TABLES = 10
 MOST_SIGNS = 10
 """Signs in which two copies may differ: of CIFAR-10 rows as JPEG of quality 30, 1 % differ in 8 or more."""
@@ -50,78 +52,6 @@ UNRELATED, RANK = 2000, 3
 first may be copies themselves."""
 MOST_ROWS = 20_000
 """Of a split that does not stay in memory."""
-CHUNK = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """How a row is laid over another: mirrored or not, enlarged about its middle, shifted by pixels."""
-
-    is_flipped: bool
-    zoom: float
-    down: int
-    right: int
-
-    @property
-    def start(self) -> tuple[int, int]:
-        """Where the coarse pixels begin: a shift is then a whole number of them, unless enlarged."""
-        return (self.down % COARSE, self.right % COARSE) if self.zoom == 1.0 else (0, 0)
-
-
-MOVES = tuple(
-    Move(is_flipped, zoom, down, right)
-    for is_flipped, zoom, reach in (
-        (False, 1.0, 2), (True, 1.0, 2), (False, SIDE / (SIDE - 2), 1), (False, (SIDE - 2) / SIDE, 1)
-    )
-    for down, right in product(range(-reach, reach + 1), repeat=2)
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
-    """Rows that show the same: `left` and `right` int64 (K,), their `distance` float32 (K,)."""
-
-    left: np.ndarray
-    right: np.ndarray
-    distance: np.ndarray
-
-    def take(self, chosen: np.ndarray) -> Pairs:
-        return Pairs(self.left[chosen], self.right[chosen], self.distance[chosen])
-
-
-def report(data: Dataset, note: Callable[[str], None]) -> None:
-    """Notes, per pair of splits, how many rows have near duplicates in the other, and the nearest ones.
-
-    Rows that are exactly equal do not count here: loading has dealt with them.
-    """
-    try:
-        found = {name: decoded.read(data, name) for name in data.splits if data.num_rows(name)}
-        chosen = {name: sample(rows) for name, rows in found.items()}
-        small = {name: shown(rows, chosen[name]) for name, rows in found.items()}
-    except LichenError as error:  # what reads the row will say it again, and stop
-        note(f"near duplicates were not looked for: {error.message}")
-        return
-    for name, judge in ((name, judge) for name, judges in JUDGES for judge in judges):
-        if name in found and judge in found:
-            seen = pairs(small[judge], small[name])
-            left, right = chosen[judge][seen.left], chosen[name][seen.right]
-            is_other = found[judge].ids[left] != found[name].ids[right]
-            if is_other.any():
-                best = int(np.flatnonzero(is_other)[seen.distance[is_other].argmin()])
-                both = f"{_place(found[judge], left[best])} and {_place(found[name], right[best])}"
-                count = len(np.unique(left[is_other]))
-                rows_have = "row has a near duplicate" if count == 1 else "rows have near duplicates"
-                note(f"{count} {judge} {rows_have} in {name} (kept), such as {both}")
-    for name, rows in found.items():
-        if len(chosen[name]) < rows.num_rows:
-            note(f"near duplicates were looked for among {len(chosen[name])} of {rows.num_rows} {name} rows")
-
-
-def _place(rows: decoded.Rows, row: int) -> str:
-    """The file of a row below the data's folder, and its place in it."""
-    located = rows.located
-    name = located.files[int(located.file[row])] if located.files else rows.split
-    return name if located.position[row] < 0 else f"{name}, row {int(located.position[row])}"
 
 
 def sample(rows: decoded.Rows) -> np.ndarray:
@@ -131,7 +61,7 @@ def sample(rows: decoded.Rows) -> np.ndarray:
     return np.sort(np.argsort(rows.ids, kind="stable")[:MOST_ROWS])
 
 
-def shown(rows: decoded.Rows, chosen: np.ndarray) -> np.ndarray:
+def fingerprints(rows: decoded.Rows, chosen: np.ndarray) -> np.ndarray:
     """uint8 (N, S, S): thumbnails of the chosen rows of a split.
 
     What stays in memory is decoded as training will ask for it.
@@ -142,27 +72,9 @@ def shown(rows: decoded.Rows, chosen: np.ndarray) -> np.ndarray:
     return np.concatenate([thumbnails(rows.batch(span, SIDE)) for span in spans])
 
 
-def thumbnails(pixels_NCHW: np.ndarray) -> np.ndarray:
-    """uint8 (N, S, S): the mean of the channels, resized by triangles as wide as a thumbnail's pixel."""
-    num_rows, _, height, width = pixels_NCHW.shape
-    small_NSS = np.empty((num_rows, SIDE, SIDE), np.uint8)
-    rows_SH, columns_SW = _resizer(height), _resizer(width)
-    for start in range(0, num_rows, CHUNK):
-        some = pixels_NCHW[start : start + CHUNK]
-        grey = some.sum(1, dtype=np.uint16).astype(np.float32) * np.float32(1 / some.shape[1])
-        if (height, width) != (SIDE, SIDE):
-            grey = rows_SH @ grey @ columns_SW.T
-        small_NSS[start : start + CHUNK] = np.rint(grey)
-    return small_NSS
-
-
-@lru_cache(maxsize=8)
-def _resizer(size: int) -> np.ndarray:
-    """float32 (S, size): the weights of a side's pixels in those of a thumbnail's."""
-    middle = (np.arange(SIDE) + 0.5) * (size / SIDE)
-    apart = np.abs(np.arange(size) + 0.5 - middle[:, None]) / max(1.0, size / SIDE)
-    weights = np.clip(1 - apart, 0, None)
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+def compared(judge_NSS: np.ndarray, rows_NSS: np.ndarray) -> list[Likeness]:
+    """How rows of two splits are alike."""
+    return [near_duplicates(pairs(judge_NSS, rows_NSS))]
 
 
 def pairs(left_NSS: np.ndarray, right_NSS: np.ndarray) -> Pairs:
@@ -214,40 +126,6 @@ def _is_first(*columns: np.ndarray) -> np.ndarray:
     is_first = np.ones(len(columns[0]), dtype=bool)
     is_first[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
     return is_first
-
-
-def coarsened(thumbnails_NSS: np.ndarray) -> np.ndarray:
-    """float32 (N, P): thumbnails of fewer pixels, in rows."""
-    starts = product(range(COARSE), repeat=2)
-    first, *others = (thumbnails_NSS[:, down::COARSE, right::COARSE] for down, right in starts)
-    total = first.astype(np.float32)
-    for pixels in others:
-        total += pixels
-    return total.reshape(len(total), -1) / COARSE**2
-
-
-def signs(coarse_NP: np.ndarray, move: Move) -> np.ndarray:
-    """bool (N, F): whether each wave runs with the moved picture or against it; mirrored it is already."""
-    return coarse_NP @ _waves(move) > 0
-
-
-@lru_cache(maxsize=len(MOVES))
-def _waves(move: Move) -> np.ndarray:
-    """float32 (P, F): DCT-II waves over the middle of a picture that was moved, all but the constant."""
-    side, margin = SIDE // COARSE, MARGIN // COARSE
-    inside = (np.arange(side - 2 * margin) + 0.5) / (side - 2 * margin)
-    waves = np.pad(np.cos(np.pi * np.arange(ORDER)[:, None] * inside), ((0, 0), (margin, margin)))
-    shifts = ((move.down - move.start[0]) / COARSE, (move.right - move.start[1]) / COARSE)
-    down, right = (waves @ _mover(side, move.zoom, shift) for shift in shifts)
-    both = np.einsum("ay,bx->yxab", down, right).reshape(side * side, -1)[:, 1:]
-    return np.ascontiguousarray(both, dtype=np.float32)
-
-
-def _mover(side: int, zoom: float, shift: float) -> np.ndarray:
-    """float32 (side, side): linear interpolation at the places that an enlarged, shifted side shows."""
-    middle = (side - 1) / 2
-    places = np.clip((np.arange(side) - middle) / zoom + middle + shift, 0, side - 1)
-    return np.clip(1 - np.abs(places[:, None] - np.arange(side)), 0, None).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -323,7 +201,7 @@ def _moved(thumbnails_NSS: np.ndarray, move: Move) -> np.ndarray:
     turned = _turned(thumbnails_NSS, move.is_flipped)
     if move.zoom == 1.0:
         return _middle(turned, move.down, move.right)
-    down, right = (_mover(SIDE, move.zoom, shift) for shift in (move.down, move.right))
+    down, right = (mover(SIDE, move.zoom, shift) for shift in (move.down, move.right))
     return _middle(down @ turned.astype(np.float32) @ right.T)
 
 

@@ -1,0 +1,62 @@
+"""report: says, per pair of splits, how many rows are nearly equal, and which are nearest.
+
+Rows that are exactly equal do not count here: loading has dealt with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import LichenError
+from lichen.data import rows as decoded
+from lichen.data.near import pictures
+from lichen.data.near.pairs import Likeness
+from lichen.data.splits import JUDGES
+
+
+def report(data: Dataset, note: Callable[[str], None]) -> None:
+    """Notes how many rows of each judging split are alike to rows of those it judges."""
+    try:
+        found = {name: decoded.read(data, name) for name in data.splits if data.num_rows(name)}
+        chosen = {name: pictures.sample(rows) for name, rows in found.items()}
+        seen = {name: pictures.fingerprints(rows, chosen[name]) for name, rows in found.items()}
+    except LichenError as error:  # what reads the row will say it again, and stop
+        note(f"near duplicates were not looked for: {error.message}")
+        return
+    for name, judge in ((name, judge) for name, judges in JUDGES for judge in judges):
+        if name in found and judge in found:
+            for likeness in pictures.compared(seen[judge], seen[name]):
+                if said := _said(likeness, found[judge], chosen[judge], found[name], chosen[name]):
+                    note(said)
+    for name, rows in found.items():
+        if len(chosen[name]) < rows.num_rows:
+            note(f"near duplicates were looked for among {len(chosen[name])} of {rows.num_rows} {name} rows")
+
+
+def _said(
+    likeness: Likeness,
+    judge: decoded.Rows,
+    judge_rows: np.ndarray,
+    rows: decoded.Rows,
+    other_rows: np.ndarray,
+) -> str | None:
+    """The count and the nearest pair of rows that are not equal; None where there are none."""
+    left, right = judge_rows[likeness.pairs.left], other_rows[likeness.pairs.right]
+    is_other = judge.ids[left] != rows.ids[right]
+    if not is_other.any():
+        return None
+    best = int(np.flatnonzero(is_other)[likeness.pairs.distance[is_other].argmin()])
+    both = f"{_place(judge, left[best])} and {_place(rows, right[best])}"
+    count = len(np.unique(left[is_other]))
+    alike = likeness.one if count == 1 else likeness.many
+    return f"{count} {judge.split} {alike} {rows.split} (kept), such as {both}"
+
+
+def _place(rows: decoded.Rows, row: int) -> str:
+    """The file of a row below the data's folder, and its place in it."""
+    located = rows.located
+    name = located.files[int(located.file[row])] if located.files else rows.split
+    return name if located.position[row] < 0 else f"{name}, row {int(located.position[row])}"
