@@ -28,6 +28,7 @@ from lichen.core.session import opened as opened
 from lichen.core.step import step as step
 from lichen.core.store import Store as Store
 from lichen.data.arrays import arrays as arrays
+from lichen.data.arrays import texts as texts
 from lichen.engine.backend import wrap as wrap
 from lichen.core.value import Value
 
@@ -159,7 +160,10 @@ class _Prepare:
         source: str = ...,
         *,
         image: str | None = ...,
+        text: str | None = ...,
         label: str | None = ...,
+        group: str | None = ...,
+        unit: Literal['document', 'passage', 'line'] | None = ...,
         validation: float = ...,
         test: float = ...,
         duplicates: Literal['drop', 'refuse', 'keep'] = ...,
@@ -264,7 +268,10 @@ def load(
     source: str = ...,
     *,
     image: str | None = ...,
+    text: str | None = ...,
     label: str | None = ...,
+    group: str | None = ...,
+    unit: Literal['document', 'passage', 'line'] | None = ...,
     validation: float = ...,
     test: float = ...,
     duplicates: Literal['drop', 'refuse', 'keep'] = ...,

@@ -57,7 +57,7 @@ def test_only_training_may_drop_the_last_batch():
 def test_streamed_batches_equal_resident_ones(monkeypatch):
     data = arrays.arrays(torch.randint(0, 255, (90, 3, 6, 6), dtype=torch.uint8), torch.arange(90) % 4)
     resident = batches.of(data.rows("train"), batch_size=16, seed=5)
-    monkeypatch.setattr("lichen.data.rows.RESIDENT_BYTES", 10)
+    monkeypatch.setattr("lichen.data.stored.RESIDENT_BYTES", 10)
     streamed = batches.of(data.rows("train"), batch_size=16, seed=5)
     assert isinstance(resident.images, torch.Tensor) and not isinstance(streamed.images, torch.Tensor)
     for one, two in zip(resident.epoch(1, start=1), streamed.epoch(1, start=1), strict=True):

@@ -83,9 +83,11 @@ def data(given: Namespace) -> Answer:
 
     if given.recipe and not given.preview:
         raise UsageError("--recipe says how a preview varies its pictures", hint="--preview sheet.png")
-    found, dataset = survey.survey(given.source, image=given.image, label=given.label)
+    found, dataset = survey.survey(given.source, image=given.image, text=given.text, label=given.label)
     said = survey.as_json(found)
     text = _surveyed(said)
+    if given.preview and said["lengths"]:
+        raise UsageError("a preview draws pictures; these rows are texts", hint="leave --preview out")
     if given.preview:
         from lichen.report import sheet
 
@@ -111,7 +113,6 @@ def _varied(dataset: Dataset, given: Namespace) -> Dataset:
 def _surveyed(said: dict[str, Any]) -> str:
     places = {"folder": "", "shared": " (by $LICHEN_DATA)", "built-in": " (built in)", "hub": " (of the hub)"}
     carved = {name: " carved" for name in said["splits"] if name not in said["given"]}
-    sizes = [f"{height}x{width}" for height, width in said["sizes"]]
     rows = [
         ("where", said["path"] + places[said["kind"]]),
         ("reader", said["reader"]),
@@ -120,11 +121,7 @@ def _surveyed(said: dict[str, Any]) -> str:
             "rows",
             ", ".join(f"{name} {count}{carved.get(name, '')}" for name, count in said["splits"].items()),
         ),
-        (
-            "pictures",
-            ("grey " if said["channels"] == 1 else "colour ")
-            + (sizes[0] if len(sizes) == 1 else f"from {sizes[0]} to {sizes[-1]}, the middle one {sizes[1]}"),
-        ),
+        _contents(said),
     ]
     doubles = [
         f"{count} {name} rows stand in a split that judges them"
@@ -132,11 +129,22 @@ def _surveyed(said: dict[str, Any]) -> str:
         if count
     ]
     doubles += [f"{said['within']} train rows stand twice"] if said["within"] else []
-    doubles += [f"{said['disagreeing']} pictures have two labels"] if said["disagreeing"] else []
+    doubles += [f"{said['disagreeing']} rows have two labels"] if said["disagreeing"] else []
     rows.append(("twice", "; ".join(doubles) or "none"))
     if said["refused"]:
         rows.append(("refused", f"{said['refused']}: prepare.load does not take it so"))
-    return f"{table(rows)}\n\n{_label_table(said)}"
+    return f"{table(rows)}\n\n{_label_table(said)}" if said["labels"] else table(rows)
+
+
+def _contents(said: dict[str, Any]) -> tuple[str, str]:
+    """What the rows are, and how large."""
+    if said["lengths"]:
+        shortest, middle, longest = said["lengths"]
+        return "texts", f"of {shortest} to {longest} bytes, the middle one {middle}"
+    sizes = [f"{height}x{width}" for height, width in said["sizes"]]
+    colour = "grey" if said["channels"] == 1 else "colour"
+    span = f"from {sizes[0]} to {sizes[-1]}, the middle one {sizes[1]}"
+    return "pictures", f"{colour} {sizes[0] if len(sizes) == 1 else span}"
 
 
 def _label_table(said: dict[str, Any]) -> str:
@@ -182,6 +190,7 @@ VERBS = {
     "data": Verb("what a source of data holds, and a sheet of its pictures", data, (
         argument("source", help="a folder, file, name under $LICHEN_DATA, or hf:org/name"),
         argument("--image", help="the column of pictures, if it is not found"),
+        argument("--text", help="the column of texts, if it is not found"),
         argument("--label", help="the column of labels, if it is not found"),
         argument("--preview", metavar="FILE", help="draw pictures with their labels as .png or .html"),
         argument("--recipe", help="show, too, how this recipe's augment.policy varies them"),

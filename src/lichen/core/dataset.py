@@ -105,7 +105,7 @@ class Dataset(Value):
         return replace(self, manifest=manifest, made=None)
 
     def rows(self, split: str = "train") -> Any:
-        """The rows of a split, decoded: `lichen.data.rows.Rows` with `images`, `targets`, `ids`."""
+        """The rows of a split: `lichen.data.images.Images` or `lichen.data.texts.Texts`."""
         return find.load("lichen.data.rows:read")(self, split)
 
     def facts(self) -> dict[str, str]:

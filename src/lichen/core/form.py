@@ -74,7 +74,7 @@ FORMS: dict[str, Form] = {
     "dataset": {
         "splits": Each(SPLIT), "policy": [{"op": str}],
         "reader?": {"name": str, "options": Each(text_or_none)},
-        "schema": {"labels?": [str], "columns?": Each(str), "image?": IMAGE},
+        "schema": {"labels?": [str], "columns?": Each(str), "image?": IMAGE, "text?": dict},
     },
     "environment": {},
     "model": {

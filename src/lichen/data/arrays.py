@@ -1,4 +1,4 @@
-"""arrays: arrays that the caller holds become a Dataset."""
+"""arrays: arrays and texts that the caller holds become a Dataset."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lichen.core import session
 from lichen.core.dataset import SPLITS, Dataset
 from lichen.core.errors import DataError, OptionError, nearest
 from lichen.data import manifest
 from lichen.data import splits as policy
-from lichen.data.scan import Part, content_of, label_text, part
+from lichen.data.columns import label_text
+from lichen.data.near import report as near
+from lichen.data.scan import Part, content_of, part
 
 
 def arrays(
@@ -33,7 +36,7 @@ def arrays(
         labels: class names in order; None: the sorted targets.
         splits: the split of each row; None: validation and test are carved by hash.
         duplicates: of rows that `splits` puts into two of them: refuse, or drop them from the one that is
-            judged.
+            judged. Near duplicates are kept and reported.
 
     Raises:
         DataError: lengths differ, pixels are NaN or out of range, a target is no class; names the row. Or a
@@ -47,18 +50,83 @@ def arrays(
         )
     if len(texts) == 0:
         raise DataError("there must be at least one row; the arrays are empty")
-    contents = [content_of(row) for row in pixels_NCHW]
-    rows = part(contents, texts, files=(), file=0, position=np.arange(len(texts)))
-    parts = (
-        policy.carve({"train": rows}, validation=validation, test=test)
-        if splits is None
-        else _told(rows, splits)
+    rows = part(
+        [content_of(row) for row in pixels_NCHW], texts, files=(), file=0, position=np.arange(len(texts))
     )
+    parts = _divided(rows, splits, validation, test, duplicates)
+    names = list(labels) if labels is not None else None
+    return _reported(held(parts, pixels_NCHW, columns={"image": "images", "label": "targets"}, names=names))
+
+
+def texts(
+    texts: Sequence[str],
+    targets: Any = None,
+    labels: Sequence[str] | None = None,
+    splits: Sequence[str] | None = None,
+    *,
+    validation: float = 0.1,
+    test: float = 0.2,
+    duplicates: Literal["refuse", "drop"] = "refuse",
+) -> Dataset:
+    """A Dataset of texts; they are copied into its blobs.
+
+    Args:
+        targets: (N,) whole numbers below `len(labels)`, or words; None: texts without labels.
+        labels: class names in order; None: the sorted targets.
+        splits: the split of each row; None: validation and test are carved by hash.
+        duplicates: of rows that `splits` puts into two of them: refuse, or drop them from the one that is
+            judged. Near duplicates are kept and reported.
+
+    Raises:
+        DataError: lengths differ, a text is none, a target is no class; names the row. Or a row stands in
+            two splits.
+    """
+    encoded = [_utf8(text, row) for row, text in enumerate(texts)]
+    words = _texts(targets, labels) if targets is not None else [""] * len(encoded)
+    if len(words) != len(encoded):
+        raise DataError(f"there must be one target per text: {len(encoded)} texts, {len(words)} targets")
+    if not encoded:
+        raise DataError("there must be at least one row; there are no texts")
+    length = np.array([len(text) for text in encoded], dtype=np.int64)
+    rows = part([content_of(text) for text in encoded], words, files=(), file=0,
+                position=np.arange(len(encoded)), length=length)  # fmt: skip
+    parts = _divided(rows, splits, validation, test, duplicates)
+    contents = {name: b"".join(encoded[row] for row in rows.position) for name, rows in parts.items()}
+    placed = {
+        name: replace(rows, position=np.cumsum(rows.length) - rows.length) for name, rows in parts.items()
+    }
+    columns = {"text": "texts", **({"label": "targets"} if targets is not None else {})}
+    return _reported(manifest.dataset(
+        placed, reader="arrays", options={"form": "encoded"}, columns=columns, shape=None,
+        names=list(labels) if labels is not None else None, contents=contents,
+    ))  # fmt: skip
+
+
+def _utf8(text: Any, row: int) -> bytes:
+    if not isinstance(text, str):
+        raise DataError(f"a text must be a str, not {type(text).__name__}", where=f"texts, row {row}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise DataError("a text must not have half a character", where=f"texts, row {row}") from None
+
+
+def _divided(
+    rows: Part, splits: Sequence[str] | None, validation: float, test: float, duplicates: str
+) -> dict[str, Part]:
+    if splits is None:
+        parts = policy.carve({"train": rows}, validation=validation, test=test)
+    else:
+        parts = _told(rows, splits)
     if duplicates == "refuse":
         policy.refuse(parts)
-    parts = policy.separate(parts).parts
-    names = list(labels) if labels is not None else None
-    return held(parts, pixels_NCHW, columns={"image": "images", "label": "targets"}, names=names)
+    return policy.separate(parts).parts
+
+
+def _reported(data: Dataset) -> Dataset:
+    """The data, after the run under way was told of near duplicates across splits."""
+    near.report(data, lambda text: session.current().events.emit("note", step="arrays", text=text))
+    return data
 
 
 def held(

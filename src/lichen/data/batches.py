@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lichen.core.errors import DataError
 from lichen.data import augment, draws, mix
-from lichen.data.rows import Rows
+from lichen.data.images import Images
 
 AHEAD = 2
 
@@ -132,7 +132,7 @@ class Batches:
 
 
 def of(
-    rows: Rows,
+    rows: Images,
     *,
     batch_size: int,
     seed: int = 0,

@@ -16,7 +16,12 @@ from lichen.data import rows as decoded
 from lichen.data.near import report as near
 from lichen.data.scan import Part, Scan
 
-READ = "pictures in one folder per class, a .csv or .parquet table of pictures, or IDX files"
+READ = (
+    "pictures or texts in one folder per class, plain text files, IDX files, and .parquet, .csv, .tsv or "
+    ".jsonl tables of pictures or texts"
+)
+LAST = ("folder", "documents")
+"""Readers that are asked last: pictures also lie beside tables, and words about them beside pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +29,23 @@ class Plan:
     """How the rows of a source are read and divided; see `prepare.load` for each."""
 
     image: str | None = None
+    text: str | None = None
     label: str | None = None
+    group: str | None = None
+    unit: str | None = None
     validation: float = 0.1
     test: float = 0.2
     duplicates: str = "drop"
     num_train: int | None = None
     keep: bool = False
+
+    @property
+    def columns(self) -> dict[str, str | None]:
+        """What readers are told: the columns that fill a role, and what a row of text files is."""
+        return {
+            "image": self.image, "text": self.text, "label": self.label, "group": self.group,
+            "unit": self.unit,
+        }  # fmt: skip
 
 
 def load(name: str, plan: Plan, *, note: Callable[[str], None]) -> Dataset:
@@ -39,8 +55,11 @@ def load(name: str, plan: Plan, *, note: Callable[[str], None]) -> Dataset:
         note: told, in sentences, which rows of two splits are equal and nearly so.
     """
     place = sources.resolve(name)
-    reader, scan = scanned(place, {"image": plan.image, "label": plan.label})
-    parts = divided(scan.parts, plan, note)
+    reader, scan = scanned(place, plan.columns)
+    try:
+        parts = divided(scan.parts, plan, note)
+    except DataError as error:
+        raise error.at(str(place.path)) from None
     data = manifest.dataset(
         parts, reader=reader, options=scan.options, columns=scan.columns, shape=scan.shape, names=scan.names,
         root=place.path,
@@ -56,9 +75,9 @@ def scanned(place: sources.Place, options: Mapping[str, Any]) -> tuple[str, Scan
         DataError: no reader knows the files; or there are no rows.
     """
     readers = find.shelf("data/readers")
-    for name in sorted(readers, key=lambda name: name == "folder"):  # last: pictures also lie beside tables
+    for name in sorted(readers, key=lambda name: (name in LAST and LAST.index(name) + 1, name)):
         reader = find.load(f"lichen.data.readers.{name}")
-        if reader.claims(place.path):
+        if reader.claims(place.path, options):
             scan = reader.scan(place.path, options, sources.files(place))
             if not any(rows.num_rows for rows in scan.parts.values()):
                 raise DataError("the data must have rows; there are none", where=str(place.path))
@@ -85,7 +104,7 @@ def divided(parts: Mapping[str, Part], plan: Plan, note: Callable[[str], None]) 
 
 
 def kept(data: Dataset, parts: Mapping[str, Part], scan: Scan) -> Dataset:
-    """The same rows in blobs of the Dataset: pixels as pixels, encoded pictures as they are."""
+    """The same rows in blobs of the Dataset: pixels as pixels, encoded pictures and texts as they are."""
     placed, contents, form = {}, {}, "pixels"
     for name, part in parts.items():
         found = decoded.read(data, name).encoded(np.arange(part.num_rows))

@@ -30,7 +30,7 @@ def dataset(
     reader: str,
     options: Mapping[str, Any],
     columns: Mapping[str, str],
-    shape: tuple[int, int, int],
+    shape: tuple[int, int, int] | None,
     names: Sequence[str] | None = None,
     root: Path | None = None,
     contents: Mapping[str, bytes | memoryview] | None = None,
@@ -38,7 +38,8 @@ def dataset(
     """A Dataset of these parts.
 
     Args:
-        shape: (channels, height, width); height and width 0 when pictures differ in size.
+        shape: (channels, height, width) of pictures, height and width 0 when they differ in size; None: the
+            rows are texts.
         names: classes in order; None: as found in the rows.
         contents: per split the bytes that hold its rows; None when they lie under `root`.
 
@@ -46,7 +47,7 @@ def dataset(
         DataError: a label is none of `names`.
     """
     memory = Memory()
-    labels = list(names) if names is not None else class_names(parts)
+    labels = [] if "label" not in columns else list(names) if names is not None else class_names(parts)
     splits = {}
     for name, rows in parts.items():
         entry = {
@@ -58,11 +59,7 @@ def dataset(
         if contents is not None:
             entry["content"] = {"blob": memory.put(contents[name])}
         splits[name] = entry
-    channels, height, width = shape
-    schema = {
-        "columns": dict(columns), "labels": labels,
-        "image": {"channels": channels, "height": height or None, "width": width or None},
-    }  # fmt: skip
+    schema = {"columns": dict(columns), "labels": labels, **_row_schema(shape)}
     manifest = {
         "kind": "dataset", "reader": {"name": reader, "options": dict(options)}, "schema": schema,
         "splits": splits, "policy": [],
@@ -70,8 +67,18 @@ def dataset(
     return Dataset(manifest=manifest, blobs=memory, root=None if root is None else str(root))
 
 
+def _row_schema(shape: tuple[int, int, int] | None) -> dict[str, Any]:
+    """What a row is, under the name of its kind."""
+    if shape is None:
+        return {"text": {"encoding": "utf-8"}}
+    channels, height, width = shape
+    return {"image": {"channels": channels, "height": height or None, "width": width or None}}
+
+
 def targets_of(rows: Part, labels: Sequence[str]) -> np.ndarray:
-    """int64 (N,): the class number of each row."""
+    """int64 (N,): the class number of each row; -1 where rows have no labels."""
+    if not labels:
+        return np.full(rows.num_rows, -1, np.int64)
     number = {label: place for place, label in enumerate(labels)}
     for row, label in enumerate(rows.labels):
         if label not in number:
@@ -88,16 +95,16 @@ def located(data: Dataset, split: str) -> tuple[Located, np.ndarray]:
         LeakError: the split may not be opened here, or shares rows with test where one of them is closed.
     """
     entry = data.require(split)
-    if not entry.get("index") or not data.schema.get("image") or not data.manifest.get("reader"):
+    image = data.schema.get("image")
+    if not entry.get("index") or not (image or data.schema.get("text")) or not data.manifest.get("reader"):
         raise DataError(f"split `{split}` must say where its rows lie; it does not", where=data.root)
     _check_apart(data, split)
     files, file, position, length, targets = _checked(_unpack(data.blobs.get(entry["index"]["blob"])), split)
-    image = data.schema["image"]
     content = data.blobs.get(entry["content"]["blob"]) if entry.get("content") else None
     places = Located(
         root=Path(data.root) if data.root is not None and content is None else None, files=files, file=file,
         position=position, length=length, options=data.reader["options"], content=content,
-        shape=(image["channels"], image["height"] or 0, image["width"] or 0),
+        shape=(image["channels"], image["height"] or 0, image["width"] or 0) if image else None,
     )  # fmt: skip
     return places, targets
 

@@ -8,9 +8,9 @@ Shapes: N rows of a split.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,19 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from lichen.core.errors import DataError, nearest
+from lichen.core.errors import DataError
 
 DIGEST_BYTES = 16
 SPLIT_WORDS = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation",
     "val": "validation", "dev": "validation", "test": "test", "testing": "test", "t10k": "test",
 }  # fmt: skip
-IMAGE_COLUMNS = ("image", "img", "picture", "photo", "jpeg", "png", "file_name", "filename", "file", "path")
-SHOWN = 8
-"""Columns that an error lists."""
 NUMBER = 20
 """Digits of a label that may count as a number."""
-LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "fine_label", "digit", "y")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -39,10 +35,12 @@ class Part:
 
     Args:
         digests: uint8 (N, 16).
-        labels: the label of each row as text: never a number that shifts when a class is added.
+        labels: the label of each row as text: never a number that shifts when a class is added. "" where rows
+            have none.
         files: file names relative to the root; `file` (N,) points into them.
         position: (N,) where the row stands in its file: a row number or an offset.
-        length: (N,) bytes at that offset; 0 where position is a row number.
+        groups: uint64 (N,): rows of one group stay in one split; None: each row is its own.
+        length: (N,) bytes at that offset, or of the text in that row; 0 where nothing asks for it.
     """
 
     digests: np.ndarray
@@ -51,6 +49,9 @@ class Part:
     file: np.ndarray
     position: np.ndarray
     length: np.ndarray
+    groups: np.ndarray | None = None
+    counts: str = "row"
+    """What `position` counts: rows or bytes of the file."""
 
     @property
     def num_rows(self) -> int:
@@ -64,12 +65,13 @@ class Part:
     def describe(self, row: int) -> str:
         """The file of a row, and its place in it where the file has several."""
         name = self.files[int(self.file[row])] if self.files else "arrays"
-        return name if self.position[row] < 0 else f"{name}, row {int(self.position[row])}"
+        return name if self.position[row] < 0 else f"{name}, {self.counts} {int(self.position[row])}"
 
     def take(self, rows: np.ndarray) -> Part:
         return replace(
             self, digests=self.digests[rows], labels=[self.labels[row] for row in rows],
             file=self.file[rows], position=self.position[rows], length=self.length[rows],
+            groups=None if self.groups is None else self.groups[rows],
         )  # fmt: skip
 
 
@@ -80,13 +82,14 @@ class Scan:
     Args:
         columns: role -> column as found, such as `{"image": "img", "label": "fine_label"}`.
         names: class names in order where the source states them; None: sorted from the rows.
-        shape: (channels, height, width) of every picture; height and width are 0 when they differ.
+        shape: (channels, height, width) of every picture; height and width are 0 when they differ. None: the
+            rows are texts.
         options: what `fetch` must be told again.
     """
 
     parts: Mapping[str, Part]
     columns: Mapping[str, str]
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int] | None
     names: Sequence[str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -105,7 +108,7 @@ class Located:
     position: np.ndarray
     length: np.ndarray
     options: Mapping[str, Any]
-    shape: tuple[int, int, int]
+    shape: tuple[int, int, int] | None
     content: memoryview | None = None
 
     def path(self, file: int) -> Path:
@@ -113,11 +116,16 @@ class Located:
         return self.root if self.root.is_file() else self.root / self.files[file]
 
     def describe(self, row: int) -> str:
-        """`cat/0001.png`, or `train.parquet, row 17`."""
-        if self.root is None:
-            return f"row {row}"
-        name = self.path(int(self.file[row]))
-        return str(name) if self.position[row] < 0 else f"{name}, row {int(self.position[row])}"
+        """`cat/0001.png`, `train.parquet, row 17`, or `train.jsonl, byte 2048`."""
+        return f"row {row}" if self.root is None else self._named(str(self.path(int(self.file[row]))), row)
+
+    def below(self, row: int) -> str | None:
+        """The same with the file's name below the root alone; None where there are no files."""
+        return self._named(self.files[int(self.file[row])], row) if self.files else None
+
+    def _named(self, name: str, row: int) -> str:
+        place = f"{self.options.get('counts') or 'row'} {int(self.position[row])}"
+        return name if self.position[row] < 0 else f"{name}, {place}"
 
 
 def ids_of(digests: np.ndarray) -> np.ndarray:
@@ -132,6 +140,7 @@ def part(
     file: Any,
     position: Any,
     length: Any = 0,
+    counts: str = "row",
 ) -> Part:
     """A Part from the SHA-256 of each row's content and its label."""
     num_rows = len(contents)
@@ -140,10 +149,35 @@ def part(
         for content, label in zip(contents, labels, strict=True)
     )
     return Part(
-        digests=np.frombuffer(packed, np.uint8).reshape(num_rows, DIGEST_BYTES), labels=list(labels),
+        digests=np.frombuffer(packed, np.uint8).reshape(num_rows, DIGEST_BYTES),
+        labels=[sys.intern(label) for label in labels],
         files=tuple(files),
         file=_filled(file, num_rows), position=_filled(position, num_rows), length=_filled(length, num_rows),
+        counts=counts,
     )  # fmt: skip
+
+
+def grouped(rows: Part, names: Sequence[str] | None) -> Part:
+    """The same rows, those of one name in one group."""
+    if names is None:
+        return rows
+    digests = [hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8] for name in names]
+    return replace(rows, groups=np.frombuffer(b"".join(digests), "<u8"))
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """One Part of several that name the same files."""
+    held = [rows for rows in parts if rows.num_rows] or list(parts[:1])
+    groups = [rows.groups for rows in held if rows.groups is not None]
+    return replace(
+        held[0],
+        digests=np.concatenate([rows.digests for rows in held]),
+        labels=[label for rows in held for label in rows.labels],
+        file=np.concatenate([rows.file for rows in held]),
+        position=np.concatenate([rows.position for rows in held]),
+        length=np.concatenate([rows.length for rows in held]),
+        groups=np.concatenate(groups) if groups else None,
+    )
 
 
 def _encoded(label: str, files: Sequence[str]) -> bytes:
@@ -181,28 +215,6 @@ def split_of(name: str) -> str | None:
     return SPLIT_WORDS.get(re.split(r"[-_.]", name.lower(), maxsplit=1)[0])
 
 
-def column(columns: Sequence[str], told: str | None, usual: Sequence[str], role: str, where: str) -> str:
-    """The column that fills a role: the one told, else the first usual name.
-
-    Raises:
-        DataError: there is none; hints at the nearest.
-    """
-    if told is not None and told in columns:
-        return told
-    if told is not None:
-        raise DataError(f"there is no column `{told}`", where=where, hint=nearest(told, columns))
-    lower = {name.lower(): name for name in reversed(columns)}
-    for name in usual:
-        if name in lower:
-            return lower[name]
-    near = [name for name in columns if difflib.get_close_matches(name.lower(), usual, n=1, cutoff=0.75)]
-    known = ", ".join(list(columns)[:SHOWN]) + (
-        f" and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
-    )
-    hint = f"did you mean {role}=`{near[0]}`?" if near else f"name it with {role}=; columns: {known}"
-    raise DataError(f"no column looks like the {role}", where=where, hint=hint)
-
-
 def common_shape(shapes: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:
     """One shape for all pictures: colour when any has colour, sides 0 when they differ."""
     found = set(shapes) or {(1, 0, 0)}
@@ -210,25 +222,21 @@ def common_shape(shapes: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]
     return max(shape[0] for shape in found), *(sides.pop() if len(sides) == 1 else (0, 0))
 
 
-def label_text(label: Any, where: str | None = None) -> str:
-    """A class label as text.
+def by_split(base: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """Files by split, as their names or folders say; all train when no name says anything."""
+    splits = {name: _split_in(name) for name in names}
+    if not any(splits.values()):
+        return {"train": list(names)}
+    parts: dict[str, list[str]] = {}
+    for name, split in splits.items():
+        if split is None:
+            raise DataError(
+                "every file must be named after its split, as its neighbours are", where=str(base / name)
+            )
+        parts.setdefault(split, []).append(name)
+    return parts
 
-    Raises:
-        DataError: the label is missing, or a number that is no class.
-    """
-    if isinstance(label, bool | np.bool_):
-        return str(int(label))
-    if isinstance(label, int | np.integer):
-        return str(int(label))
-    if isinstance(label, float | np.floating) and float(label).is_integer():
-        return str(int(label))
-    if isinstance(label, str) and label:
-        return label
-    if label is None or label == "" or (isinstance(label, float | np.floating) and np.isnan(label)):
-        raise DataError(
-            "every row must have a label; this one has none", where=where, hint="drop the row or name it"
-        )
-    raise DataError(
-        f"a label must be a class (a word or a whole number), not {label!r}", where=where,
-        hint="name another column with label=",
-    )  # fmt: skip
+
+def _split_in(name: str) -> str | None:
+    levels = name.split("/")
+    return split_of(levels[-1]) or next((split for level in levels[:-1] if (split := split_of(level))), None)

@@ -1,7 +1,7 @@
 """splits: which row belongs to train, validation and test, decided by the row alone.
 
-A row's place is a function of its own digest, so new rows never move old ones, and equal pictures stay
-together.
+A row's place is a function of its own digest, or of its group's, so new rows never move old ones, and equal
+rows stay together.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ JUDGES = (("validation", ("test",)), ("train", ("validation", "test")))
 
 
 def places(rows: Part, salt: int) -> np.ndarray:
-    """float64 (N,) uniform in [0, 1), a function of each row's content."""
-    return (mix(rows.ids.view(np.int64) ^ salt) >> 11 & (2**53 - 1)) * 2.0**-53
+    """float64 (N,) uniform in [0, 1), a function of each row's content, or of its group."""
+    ids = rows.ids if rows.groups is None else rows.groups
+    return (mix(ids.view(np.int64) ^ salt) >> 11 & (2**53 - 1)) * 2.0**-53
 
 
 def carve(parts: Mapping[str, Part], *, validation: float = 0.1, test: float = 0.2) -> dict[str, Part]:
@@ -62,7 +63,7 @@ class Apart:
 
 
 def separate(parts: Mapping[str, Part]) -> Apart:
-    """Drops train rows whose picture stands in validation or test, and validation rows in test."""
+    """Drops train rows whose content stands in validation or test, and validation rows in test."""
     kept, dropped = dict(parts), {}
     for name, others in JUDGES:
         if name in kept:
@@ -78,7 +79,7 @@ def separate(parts: Mapping[str, Part]) -> Apart:
 
 
 def shared(rows: Part, others: list[Part]) -> np.ndarray:
-    """bool (N,): whether the picture of a row also stands in one of the others."""
+    """bool (N,): whether the content of a row also stands in one of the others."""
     if not others:
         return np.zeros(rows.num_rows, dtype=bool)
     return np.isin(rows.ids, np.concatenate([other.ids for other in others]))

@@ -13,7 +13,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
 from lichen.data import loading, manifest, pictures, sources, splits
 from lichen.data import rows as decoded
-from lichen.data.scan import Part, Scan, class_names
+from lichen.data.scan import Part, Scan
 
 PROBED = 500
 """Pictures per split whose size is looked up where they differ."""
@@ -27,8 +27,9 @@ class Survey:
         given: rows of each split as the source has them; `splits` as `prepare.load` would divide them.
         labels: rows per class and split.
         sizes: (height, width) of the smallest, the middle and the largest picture; one when all are equal.
-        twice: rows whose picture stands in an earlier split too (train counts last), by split.
-        disagreeing: pictures that have more than one label.
+        lengths: bytes of the shortest, the middle and the longest text.
+        twice: rows whose content stands in an earlier split too (train counts last), by split.
+        disagreeing: contents that have more than one label.
     """
 
     source: str
@@ -41,15 +42,18 @@ class Survey:
     labels: Mapping[str, Mapping[str, int]]
     channels: int
     sizes: tuple[tuple[int, int], ...]
+    lengths: tuple[int, ...]
     twice: Mapping[str, int]
     within: int
-    """Train rows whose picture stands in train before them."""
+    """Train rows whose content stands in train before them."""
     disagreeing: int
     refused: str | None = None
     """Why `prepare.load` would not take it so."""
 
 
-def survey(source: str, *, image: str | None = None, label: str | None = None) -> tuple[Survey, Dataset]:
+def survey(
+    source: str, *, image: str | None = None, text: str | None = None, label: str | None = None
+) -> tuple[Survey, Dataset]:
     """What a source holds, and the Dataset that `prepare.load` makes of it.
 
     Raises:
@@ -57,7 +61,7 @@ def survey(source: str, *, image: str | None = None, label: str | None = None) -
         DataError: it cannot be read, or not be learnt from; names the file, row or column.
     """
     place = sources.resolve(source)
-    reader, scan = loading.scanned(place, {"image": image, "label": label})
+    reader, scan = loading.scanned(place, loading.Plan(image=image, text=text, label=label).columns)
     parts, refused = _divided(scan.parts)
     data = manifest.dataset(
         parts,
@@ -68,7 +72,7 @@ def survey(source: str, *, image: str | None = None, label: str | None = None) -
         names=scan.names,
         root=place.path,
     )
-    names = list(scan.names) if scan.names is not None else class_names(scan.parts)
+    names = data.labels
     counts = {name: Counter(rows.labels) for name, rows in parts.items()}
     found = Survey(
         source=source,
@@ -79,8 +83,9 @@ def survey(source: str, *, image: str | None = None, label: str | None = None) -
         given={name: rows.num_rows for name, rows in scan.parts.items()},
         splits={name: rows.num_rows for name, rows in parts.items()},
         labels={label: {name: counts[name][label] for name in parts} for label in names},
-        channels=scan.shape[0],
+        channels=scan.shape[0] if scan.shape else 0,
         sizes=_sizes(scan, data),
+        lengths=_lengths(scan),
         twice=_twice(scan.parts),
         within=_within(scan.parts),
         disagreeing=_disagreeing(scan.parts),
@@ -98,6 +103,8 @@ def _divided(parts: Mapping[str, Part]) -> tuple[dict[str, Part], str | None]:
 
 
 def _sizes(scan: Scan, data: Dataset) -> tuple[tuple[int, int], ...]:
+    if scan.shape is None:
+        return ()
     if scan.shape[1]:
         return (scan.shape[1:],)
     found = []
@@ -107,6 +114,13 @@ def _sizes(scan: Scan, data: Dataset) -> tuple[tuple[int, int], ...]:
         found += [pictures.probe(bytes(item))[1:] for item in rows.encoded(chosen)]
     by_area = sorted(found, key=lambda side: side[0] * side[1])
     return by_area[0], by_area[len(by_area) // 2], by_area[-1]
+
+
+def _lengths(scan: Scan) -> tuple[int, ...]:
+    if scan.shape is not None:
+        return ()
+    found = np.sort(np.concatenate([rows.length for rows in scan.parts.values()]))
+    return int(found[0]), int(found[len(found) // 2]), int(found[-1])
 
 
 def _twice(parts: Mapping[str, Part]) -> dict[str, int]:

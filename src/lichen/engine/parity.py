@@ -14,7 +14,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import GateError
 from lichen.core.model import Model
 from lichen.core.program import Program
-from lichen.data.rows import Rows
+from lichen.data.images import Images
 from lichen.engine import answer, metrics, supervised
 from lichen.engine.task import task_of
 
@@ -46,7 +46,7 @@ class Pairing:
         )
 
 
-def judging_rows(data: Dataset) -> Rows:
+def judging_rows(data: Dataset) -> Images:
     """The rows that gates ask about: validation, or train where nothing was held back."""
     return data.rows("validation" if data.num_rows("validation") else "train")
 

@@ -18,7 +18,7 @@ from lichen.core.errors import UsageError
 from lichen.core.protocols import Task
 from lichen.data import batches
 from lichen.data.batches import Batches
-from lichen.data.rows import Rows
+from lichen.data.images import Images
 from lichen.engine.execution import Objective
 from lichen.engine.fit import Judge, ranks
 
@@ -29,7 +29,7 @@ ASKED_SHARE, ASKED = 4, 500
 """A fourth as many rows as there are train rows, at least 500."""
 
 
-def pixels(rows: Rows, image_shape: Sequence[int]) -> np.ndarray:
+def pixels(rows: Images, image_shape: Sequence[int]) -> np.ndarray:
     """uint8 (N, C, H, W) of a split in the shape that a model takes.
 
     Raises:
@@ -39,7 +39,7 @@ def pixels(rows: Rows, image_shape: Sequence[int]) -> np.ndarray:
     return rows.images if size is None else rows.at_size(size)
 
 
-def side(rows: Rows, image_shape: Sequence[int]) -> int | None:
+def side(rows: Images, image_shape: Sequence[int]) -> int | None:
     """The side that pictures must be resized to for a model; None: they fit as they are."""
     channels, height, width = image_shape
     if rows.shape[0] != channels:
@@ -135,7 +135,7 @@ def num_judged(data: Dataset) -> int:
     return max(ASKED, data.num_rows("train") // ASKED_SHARE)
 
 
-def judged_rows(rows: Rows, num_rows: int) -> np.ndarray:
+def judged_rows(rows: Images, num_rows: int) -> np.ndarray:
     """int64: the rows with the smallest ids, in their order: the same ones whatever else the split holds."""
     return np.sort(np.argsort(rows.ids, kind="stable")[:num_rows])
 

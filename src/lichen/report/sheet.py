@@ -15,7 +15,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.disk import disk_error
 from lichen.core.errors import UsageError
 from lichen.data import augment, draws, mix
-from lichen.data.rows import Rows
+from lichen.data.images import Images
 
 PER_LABEL, MOST = 4, 64
 VARIED = 5
@@ -46,7 +46,7 @@ def write(data: Dataset, path: Path) -> int:
     return len(shown)
 
 
-def _chosen(rows: Rows) -> np.ndarray:
+def _chosen(rows: Images) -> np.ndarray:
     """The first rows of every label, at most MOST."""
     labels = np.unique(rows.targets)
     each = max(1, min(PER_LABEL, MOST // len(labels)))
@@ -54,7 +54,7 @@ def _chosen(rows: Rows) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _pixels(rows: Rows, chosen: np.ndarray, data: Dataset) -> list[np.ndarray]:
+def _pixels(rows: Images, chosen: np.ndarray, data: Dataset) -> list[np.ndarray]:
     """uint8 (H, W * (1 + VARIED), 3) of each row and of what some epochs make of it."""
     size = None if rows.is_uniform else SIDE
     images_BCHW = torch.from_numpy(np.array(rows.batch(chosen, size)))

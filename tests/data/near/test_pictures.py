@@ -150,7 +150,7 @@ def test_what_does_not_stay_in_memory_is_sampled_and_that_is_said(tmp_path, monk
     pixels = photos(40)
     parts = {"train": [(row, "png") for row in pixels[:30]], "test": [(row, "png") for row in pixels[30:]]}
     monkeypatch.setattr(near, "MOST_ROWS", 20)
-    monkeypatch.setattr("lichen.data.rows.RESIDENT_BYTES", 1000)
+    monkeypatch.setattr("lichen.data.stored.RESIDENT_BYTES", 1000)
     (note,) = notes_of(written(tmp_path / "d", parts), validation=0)
     assert note == "near duplicates were looked for among 20 of 30 train rows"
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 import lichen as li
 from lichen.core.errors import DataError, LeakError, NotFoundError, UnsafeInputError
-from lichen.data.rows import Kept
+from lichen.data.stored import Kept
 
 SHARED = os.environ.get("LICHEN_DATA")
 needs_data = pytest.mark.skipif(not SHARED, reason="LICHEN_DATA is not set: real data is not here")
@@ -24,7 +24,7 @@ needs_data = pytest.mark.skipif(not SHARED, reason="LICHEN_DATA is not set: real
 
 @pytest.fixture(autouse=True)
 def nothing_decoded_yet(monkeypatch):
-    monkeypatch.setattr("lichen.data.rows.KEPT", Kept(10**9))
+    monkeypatch.setattr("lichen.data.stored.KEPT", Kept(10**9))
 
 
 def png(seed, size=(6, 6), mode="RGB"):
@@ -110,7 +110,7 @@ def test_kept_rows_outlive_their_files(tmp_path):
 
 def test_a_row_that_changed_or_went_is_named(tmp_path, monkeypatch):
     rows = load(folder(tmp_path / "a")).rows("train")
-    monkeypatch.setattr("lichen.data.rows.KEPT", Kept(10**9))  # as in another process than the load's
+    monkeypatch.setattr("lichen.data.stored.KEPT", Kept(10**9))  # as in another process than the load's
     Path(rows.describe(0)).write_bytes(png(77))
     Path(rows.describe(1)).unlink()
     with pytest.raises(DataError, match="has changed(.|\n)*" + rows.describe(0)):

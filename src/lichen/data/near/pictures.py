@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lichen.data import rows as decoded
+from lichen.data.images import Images
 from lichen.data.near.pairs import Likeness, Pairs, near_duplicates
 from lichen.data.near.thumbnails import (
     CHUNK,
@@ -54,14 +54,14 @@ MOST_ROWS = 20_000
 """Of a split that does not stay in memory."""
 
 
-def sample(rows: decoded.Rows) -> np.ndarray:
+def sample(rows: Images) -> np.ndarray:
     """int64: all rows of a split that stays in memory, else MOST_ROWS of them, chosen by their content."""
     if rows.fits() or rows.num_rows <= MOST_ROWS:
         return np.arange(rows.num_rows)
     return np.sort(np.argsort(rows.ids, kind="stable")[:MOST_ROWS])
 
 
-def fingerprints(rows: decoded.Rows, chosen: np.ndarray) -> np.ndarray:
+def fingerprints(rows: Images, chosen: np.ndarray) -> np.ndarray:
     """uint8 (N, S, S): thumbnails of the chosen rows of a split.
 
     What stays in memory is decoded as training will ask for it.

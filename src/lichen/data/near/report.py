@@ -6,13 +6,15 @@ Rows that are exactly equal do not count here: loading has dealt with them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from lichen.core.dataset import Dataset
 from lichen.core.errors import LichenError
 from lichen.data import rows as decoded
-from lichen.data.near import pictures
+from lichen.data.images import Images
+from lichen.data.near import pictures, texts
 from lichen.data.near.pairs import Likeness
 from lichen.data.splits import JUDGES
 
@@ -21,14 +23,15 @@ def report(data: Dataset, note: Callable[[str], None]) -> None:
     """Notes how many rows of each judging split are alike to rows of those it judges."""
     try:
         found = {name: decoded.read(data, name) for name in data.splits if data.num_rows(name)}
-        chosen = {name: pictures.sample(rows) for name, rows in found.items()}
-        seen = {name: pictures.fingerprints(rows, chosen[name]) for name, rows in found.items()}
+        kind: Any = pictures if all(isinstance(rows, Images) for rows in found.values()) else texts
+        chosen = {name: kind.sample(rows) for name, rows in found.items()}
+        seen = {name: kind.fingerprints(rows, chosen[name]) for name, rows in found.items()}
     except LichenError as error:  # what reads the row will say it again, and stop
         note(f"near duplicates were not looked for: {error.message}")
         return
     for name, judge in ((name, judge) for name, judges in JUDGES for judge in judges):
         if name in found and judge in found:
-            for likeness in pictures.compared(seen[judge], seen[name]):
+            for likeness in kind.compared(seen[judge], seen[name]):
                 if said := _said(likeness, found[judge], chosen[judge], found[name], chosen[name]):
                     note(said)
     for name, rows in found.items():
@@ -57,6 +60,4 @@ def _said(
 
 def _place(rows: decoded.Rows, row: int) -> str:
     """The file of a row below the data's folder, and its place in it."""
-    located = rows.located
-    name = located.files[int(located.file[row])] if located.files else rows.split
-    return name if located.position[row] < 0 else f"{name}, row {int(located.position[row])}"
+    return rows.located.below(row) or f"{rows.split}, row {row}"

@@ -16,7 +16,7 @@ from lichen.data.scan import Located, Scan, content_of, part
 SHAPE = (1, 8, 8)
 
 
-def claims(path: Path) -> bool:
+def claims(path: Path, options: Mapping[str, Any]) -> bool:
     return path.name == "digits.csv.gz"
 
 

@@ -14,12 +14,12 @@ from lichen.data.files import read_bytes
 from lichen.data.scan import Located, Part, Scan, common_shape, part, split_of
 
 
-def claims(path: Path) -> bool:
+def claims(path: Path, options: Mapping[str, Any]) -> bool:
     return path.is_dir() and any(pictures.is_picture(file.name) for file in path.glob("*/**/*"))
 
 
 def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
-    for role in ("image", "label"):
+    for role in ("image", "text", "label", "group"):
         if options.get(role) is not None:
             raise OptionError(
                 f"a folder of pictures has no columns, so `{role}` means nothing here", where=str(path)

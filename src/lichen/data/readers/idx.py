@@ -26,12 +26,12 @@ LARGE_BYTES, TIGHT, TIGHTEST = 2**28, 100, 1033
 limit is 1032."""
 
 
-def claims(path: Path) -> bool:
+def claims(path: Path, options: Mapping[str, Any]) -> bool:
     return path.is_dir() and any(IMAGES.match(file.name) for file in path.iterdir())
 
 
 def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
-    for role in ("image", "label"):
+    for role in ("image", "text", "label", "group"):
         if options.get(role) is not None:
             raise OptionError(f"IDX files have no columns, so `{role}` means nothing here", where=str(path))
     parts: dict[str, Part] = {}

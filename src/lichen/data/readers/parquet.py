@@ -1,38 +1,24 @@
-"""parquet: Parquet and Arrow tables with a column of encoded pictures, as the Hugging Face hub keeps them."""
+"""parquet: Parquet and Arrow tables with a column of encoded pictures or of texts, as the hub keeps them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lichen.core.errors import DataError, missing_package
+from lichen.core.errors import DataError
 from lichen.data import pictures
-from lichen.data.files import reading
-from lichen.data.scan import (
-    IMAGE_COLUMNS,
-    LABEL_COLUMNS,
-    Located,
-    Part,
-    Scan,
-    column,
-    common_shape,
-    content_of,
-    label_text,
-    part,
-    split_of,
-)  # fmt: skip
+from lichen.data.columnar import SUFFIXES, Table, parsing
+from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, column, label_text, usual
+from lichen.data.scan import Located, Part, Scan, by_split, common_shape, content_of, grouped, joined, part
 
-SUFFIXES = (".parquet", ".arrow", ".feather")
+Shape = tuple[int, int, int]
 
 
-def claims(path: Path) -> bool:
+def claims(path: Path, options: Mapping[str, Any]) -> bool:
     if path.is_file():
         return path.suffix in SUFFIXES
     return any(file.suffix in SUFFIXES for level in ("*", "*/*") for file in path.glob(level))
@@ -43,78 +29,169 @@ def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Sc
     names = sorted(name for name in files if name.endswith(SUFFIXES))
     if not names:
         raise DataError("there are no tables here but hidden ones", where=str(path))
-    first = _Table.open(base / names[0])
-    image = column(
-        first.columns, options.get("image") or first.found("Image"), IMAGE_COLUMNS, "image", first.where
-    )
-    label = column(
-        first.columns, options.get("label") or first.found("ClassLabel"), LABEL_COLUMNS, "label", first.where
-    )
-    classes = first.class_names(label)
+    first = Table.open(base / names[0])
+    roles = _roles(first, options)
+    classes = first.class_names(roles["label"]) if "label" in roles else None
     parts, shapes = {}, []
-    for split, members in _divided(base, names).items():
-        parts[split], found = _part(base, members, image, label, classes)
+    for split, members in by_split(base, names).items():
+        parts[split], found = _part(base, members, roles, classes)
         shapes += found
     return Scan(
-        parts=parts, columns={"image": image, "label": label}, shape=common_shape(shapes or [(1, 0, 0)]),
-        names=classes, options={"image": image},
+        parts=parts, columns=roles, names=classes, options=roles,
+        shape=common_shape(shapes or [(1, 0, 0)]) if "image" in roles else None,
     )  # fmt: skip
 
 
 def fetch(located: Located, rows: np.ndarray) -> list[bytes]:
     found: list[bytes] = [b""] * len(rows)
-    image = located.options["image"]
     for file in np.unique(located.file[rows]).tolist():
-        table = _Table.open(located.path(file))
+        table = Table.open(located.path(file))
         wanted = np.flatnonzero(located.file[rows] == file)
         group_of = np.searchsorted(table.starts, located.position[rows[wanted]], side="right") - 1
         for group in np.unique(group_of).tolist():
-            cells = table.pictures(group, image)
-            for place in wanted[group_of == group].tolist():
-                found[place] = cells[int(located.position[rows[place]]) - int(table.starts[group])]
+            chosen = wanted[group_of == group]
+            place = located.position[rows[chosen]] - int(table.starts[group])
+            for row, cell in zip(chosen.tolist(), _cells(table, group, place, located.options), strict=True):
+                found[row] = cell
     return found
 
 
-def _divided(base: Path, names: Sequence[str]) -> dict[str, list[str]]:
-    """Files by split, as their names or folders say; all train when no name says anything."""
-    splits = {name: _split_of(name) for name in names}
-    if not any(splits.values()):
-        return {"train": list(names)}
-    parts: dict[str, list[str]] = {}
-    for name, split in splits.items():
-        if split is None:
-            raise DataError(
-                "every file must be named after its split, as its neighbours are", where=str(base / name)
-            )
-        parts.setdefault(split, []).append(name)
-    return parts
+def _cells(table: Table, group: int, place: np.ndarray, roles: Mapping[str, Any]) -> list[bytes]:
+    """Some cells of a group of rows."""
+    if "text" in roles:
+        cells = _texts(table, group, roles["text"])
+        if len(place) and place.max() >= len(cells):
+            raise DataError("the table has fewer rows than it had", where=table.where)
+        return table.plain(cells.take(place))
+    cells = _pictures(table, group, roles["image"])
+    return [cells[row] for row in place.tolist()]
 
 
-def _split_of(name: str) -> str | None:
-    levels = name.split("/")
-    return split_of(levels[-1]) or next((split for level in levels[:-1] if (split := split_of(level))), None)
+def _roles(table: Table, options: Mapping[str, Any]) -> dict[str, str]:
+    """The columns of pictures or texts, of labels, and of what keeps rows together.
+
+    Texts need no labels: an empty name says that there are none.
+    """
+    where, roles = table.where, {}
+    if image := _image_column(table, options):
+        roles["image"] = column(table.columns, image, IMAGE_COLUMNS, "image", where)
+    elif options.get("text") or any(map(_is_text, table.types.values())):
+        roles["text"] = column(table.columns, options.get("text"), TEXT_COLUMNS, "text", where)
+    else:
+        roles["image"] = column(table.columns, None, IMAGE_COLUMNS, "image", where)
+    told = options.get("label")
+    label = table.found("ClassLabel") if told is None else told
+    if "image" in roles or label or (told is None and usual(table.columns, LABEL_COLUMNS)):
+        roles["label"] = column(table.columns, label, LABEL_COLUMNS, "label", where)
+    if group := options.get("group"):
+        roles["group"] = column(table.columns, group, (), "group", where)
+    return roles
+
+
+def _image_column(table: Table, options: Mapping[str, Any]) -> str | None:
+    """The column of pictures: the one told or declared, or one of a usual name that holds no texts."""
+    if options.get("image") or options.get("text"):
+        return options.get("image")
+    held = [name for name in usual(table.columns, IMAGE_COLUMNS) if not _is_text(table.types[name])]
+    is_text = any(_is_text(table.types[name]) for name in usual(table.columns, TEXT_COLUMNS))
+    return table.found("Image") or (held[0] if held and not is_text else None)
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return str(plain) in ("string", "large_string", "string_view")
 
 
 def _part(
-    base: Path, names: list[str], image: str, label: str, classes: list[str] | None
-) -> tuple[Part, list[tuple[int, int, int]]]:
-    contents: list[bytes] = []
-    labels: list[str] = []
-    file: list[int] = []
-    position: list[int] = []
-    shapes: list[tuple[int, int, int]] = []
+    base: Path, names: list[str], roles: Mapping[str, str], classes: list[str] | None
+) -> tuple[Part, list[Shape]]:
+    parts: list[Part] = [part([], [], files=names, file=0, position=0)]
+    shapes: list[Shape] = []
     for number, name in enumerate(names):
-        table = _Table.open(base / name)
-        for needed, role in ((image, "image"), (label, "label")):
+        table = Table.open(base / name)
+        for role, needed in roles.items():
             column(table.columns, needed, (), role, table.where)
         for group, start in enumerate(table.starts.tolist()):
-            cells = table.pictures(group, image)
-            contents += [content_of(cell) for cell in cells]
-            labels += table.labels(group, label, classes)
-            shapes += table.shapes(group, cells, image)
-            file += [number] * len(cells)
-            position += range(start, start + len(cells))
-    return part(contents, labels, files=names, file=file, position=position), shapes
+            if "text" in roles:
+                cells = table.plain(_texts(table, group, roles["text"]))
+                length = [len(cell) for cell in cells]
+            else:
+                cells, length = _pictures(table, group, roles["image"]), [0]
+                shapes += _shapes(table, group, cells, roles["image"])
+            labels = _labels(table, group, roles.get("label"), classes, cells)
+            found = part(
+                [content_of(cell) for cell in cells], labels, files=names, file=number,
+                position=start + np.arange(len(cells)), length=length,
+            )  # fmt: skip
+            parts.append(grouped(found, _groups(table, group, roles.get("group"))))
+    return joined(parts), shapes
+
+
+def _pictures(table: Table, group: int, name: str) -> list[bytes]:
+    """The encoded pictures of a group of rows.
+
+    Raises:
+        DataError: the column holds none, or a cell is empty; names the row.
+    """
+    import pyarrow as pa
+
+    cells = table.read(group, name)
+    if pa.types.is_struct(cells.type) and cells.type.get_field_index("bytes") >= 0:
+        found = [cell and cell["bytes"] for cell in table.plain(cells)]
+    elif any(
+        is_kind(cells.type) for is_kind in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_null)
+    ):
+        found = table.plain(cells)
+    else:
+        raise DataError(f"column `{name}` must hold encoded pictures, not {cells.type}", where=table.where)
+    for row, cell in enumerate(found):
+        if not cell:
+            raise DataError(
+                "a row must hold its picture; this cell is empty", where=table.cell(group, row, name)
+            )
+    return found
+
+
+@lru_cache(maxsize=2)
+def _texts(table: Table, group: int, name: str) -> Any:
+    """The texts of a group of rows as an Arrow array of bytes in UTF-8.
+
+    Raises:
+        DataError: the column holds none, a cell is missing, or is no UTF-8.
+    """
+    import pyarrow as pa
+
+    cells = table.read(group, name)
+    if not _is_text(cells.type):
+        raise DataError(f"column `{name}` must hold texts, not {cells.type}", where=table.where)
+    with parsing(table.path):
+        whole = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
+        whole = whole.cast(pa.large_string())
+        whole.validate(full=True)
+        if whole.null_count:
+            row = whole.is_null().index(True).as_py()
+            raise DataError(
+                "a row must hold its text; this cell is empty", where=table.cell(group, row, name),
+                hint="drop the row",
+            )  # fmt: skip
+        return whole.cast(pa.large_binary())
+
+
+def _labels(
+    table: Table, group: int, name: str | None, classes: list[str] | None, cells: Sequence[bytes]
+) -> list[str]:
+    """The class of every row of a group as text; empty where there are none."""
+    if name is None:
+        return [""] * len(cells)
+    texts = []
+    for row, value in enumerate(table.plain(table.read(group, name))):
+        try:
+            texts.append(_label(value, classes))
+        except DataError as error:
+            raise error.at(table.cell(group, row, name)) from None
+    return texts
 
 
 def _label(value: Any, classes: list[str] | None) -> str:
@@ -127,150 +204,15 @@ def _label(value: Any, classes: list[str] | None) -> str:
     return classes[value]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Table:
-    """An open file: `starts` (G,) is the first row of each group of rows."""
-
-    path: Path
-    file: Any
-    columns: list[str]
-    features: Mapping[str, Any]
-    starts: np.ndarray
-
-    @classmethod
-    def open(cls, path: Path) -> _Table:
-        with reading(path):
-            info = path.stat()
-        return _table(path, info.st_mtime_ns, info.st_size)
-
-    @property
-    def where(self) -> str:
-        return str(self.path)
-
-    def found(self, kind: str) -> str | None:
-        """The first column that the metadata declares to be of a kind."""
-        return next((name for name, feature in self.features.items() if _kind(feature) == kind), None)
-
-    def class_names(self, label: str) -> list[str] | None:
-        feature = self.features.get(label, {})
-        names = feature.get("names") if _kind(feature) == "ClassLabel" else None
-        if names and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise DataError("the names of the classes must be a list of texts", where=self.where)
-        return names or None
-
-    def read(self, group: int, name: str) -> Any:
-        with _parsing(self.path):
-            if self.path.suffix == ".parquet":
-                return self.file.read_row_group(group, columns=[name]).column(0)
-            self.file[group].column(name).validate(full=True)  # offsets of a mapped file are anyone's
-            return self.file[group].column(name)
-
-    def plain(self, cells: Any) -> list[Any]:
-        """The cells as Python has them."""
-        with _parsing(self.path):
-            return cells.to_pylist()
-
-    def pictures(self, group: int, name: str) -> list[bytes]:
-        """The encoded pictures of a group.
-
-        Raises:
-            DataError: the column holds none, or a cell is empty; names the row.
-        """
-        import pyarrow as pa
-
-        cells = self.read(group, name)
-        if pa.types.is_struct(cells.type) and cells.type.get_field_index("bytes") >= 0:
-            found = [cell and cell["bytes"] for cell in self.plain(cells)]
-        elif any(
-            is_kind(cells.type)
-            for is_kind in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_null)
-        ):
-            found = self.plain(cells)
-        else:
-            raise DataError(f"column `{name}` must hold encoded pictures, not {cells.type}", where=self.where)
-        for row, cell in enumerate(found):
-            if not cell:
-                raise DataError(
-                    "a row must hold its picture; this cell is empty", where=self.cell(group, row, name)
-                )
-        return found
-
-    def labels(self, group: int, name: str, classes: list[str] | None) -> list[str]:
-        """The class of every row of a group as text."""
-        texts = []
-        for row, value in enumerate(self.plain(self.read(group, name))):
-            try:
-                texts.append(_label(value, classes))
-            except DataError as error:
-                raise error.at(self.cell(group, row, name)) from None
-        return texts
-
-    def shapes(self, group: int, cells: list[bytes], name: str) -> list[tuple[int, int, int]]:
-        found = [(0, 0, 0)] * len(cells)
-
-        def probe(row: int) -> None:
-            found[row] = pictures.probe(cells[row])
-
-        pictures.each(probe, len(cells), 0, lambda row: self.cell(group, row, name))
-        return found
-
-    def cell(self, group: int, row: int, name: str) -> str:
-        return f"{self.where}, row {int(self.starts[group]) + row}, column {name}"
+def _groups(table: Table, group: int, name: str | None) -> list[str] | None:
+    return None if name is None else [str(value) for value in table.plain(table.read(group, name))]
 
 
-@lru_cache(maxsize=64)
-def _table(path: Path, mtime_ns: int, size_bytes: int) -> _Table:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise missing_package("pyarrow", "vision") from None
-    with reading(path), _parsing(path):
-        if path.suffix == ".parquet":
-            file: Any = pq.ParquetFile(path)
-            schema = file.schema_arrow
-            sizes = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
-        else:
-            schema, file = _batches(pa, path)
-            sizes = [batch.num_rows for batch in file]
-        columns = list(schema.names)
-    starts = np.cumsum([0, *sizes], dtype=np.int64)[:-1]
-    return _Table(path, file, columns, _features(schema.metadata), starts)
+def _shapes(table: Table, group: int, cells: list[bytes], name: str) -> list[Shape]:
+    found = [(0, 0, 0)] * len(cells)
 
+    def probe(row: int) -> None:
+        found[row] = pictures.probe(cells[row])
 
-def _batches(pa: Any, path: Path) -> tuple[Any, list[Any]]:
-    """The schema and the record batches of an Arrow file or stream, mapped."""
-    mapped = pa.memory_map(str(path))
-    try:
-        reader = pa.ipc.open_file(mapped)
-        return reader.schema, [reader.get_batch(place) for place in range(reader.num_record_batches)]
-    except pa.ArrowInvalid:
-        mapped.seek(0)
-        stream = pa.ipc.open_stream(mapped)
-        return stream.schema, list(stream)
-
-
-def _features(metadata: Mapping[bytes, bytes] | None) -> Mapping[str, Any]:
-    """The hub's description of the columns, if the schema carries one."""
-    try:
-        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return {}
-    return features if isinstance(features, dict) else {}
-
-
-def _kind(feature: Any) -> str | None:
-    return feature.get("_type") if isinstance(feature, dict) else None
-
-
-@contextmanager
-def _parsing(path: Path) -> Iterator[None]:
-    import pyarrow as pa
-
-    try:
-        yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError, LookupError) as error:
-        if getattr(error, "errno", None) is not None:  # the system's, not the table's
-            raise
-        said = str(error).strip().partition("\n")[0]
-        raise DataError(f"the table cannot be read: {said}", where=str(path)) from None
+    pictures.each(probe, len(cells), 0, lambda row: table.cell(group, row, name))
+    return found

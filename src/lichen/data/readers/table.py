@@ -17,25 +17,14 @@ import numpy as np
 
 from lichen.core.errors import DataError, UnsafeInputError
 from lichen.data import pictures
+from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, column, label_text
 from lichen.data.files import read_bytes, reading
-from lichen.data.scan import (
-    IMAGE_COLUMNS,
-    LABEL_COLUMNS,
-    Located,
-    Part,
-    Scan,
-    column,
-    common_shape,
-    content_of,
-    label_text,
-    part,
-    split_of,
-)
+from lichen.data.scan import Located, Part, Scan, common_shape, content_of, part, split_of
 
 LISTS = ("metadata", "labels", "index", "annotations")
 
 
-def claims(path: Path) -> bool:
+def claims(path: Path, options: Mapping[str, Any]) -> bool:
     if path.is_file():
         return path.suffix == ".csv"
     found = [file.stem for file in path.glob("*.csv")]

@@ -17,7 +17,10 @@ def load(
     *,
     source: Source = "digits",
     image: str | None = None,
+    text: str | None = None,
     label: str | None = None,
+    group: str | None = None,
+    unit: Literal["document", "passage", "line"] | None = None,
     validation: Fraction = 0.1,
     test: Fraction = 0.2,
     duplicates: Literal["drop", "refuse", "keep"] = "drop",
@@ -27,22 +30,29 @@ def load(
 ) -> Dataset:
     """Loads a dataset; a missing validation or test split is carved by hash, so new rows never move old ones.
 
-    Near duplicates across splits (encoded anew, brighter, moved, cropped, mirrored) are kept and reported.
+    Near duplicates across splits (pictures encoded anew, brighter, moved, cropped, mirrored; texts with words
+    changed, in other case, or inside others) are kept and reported.
 
     Args:
         source: a file or folder, its name under `$LICHEN_DATA`, `digits`, or `hf:org/name` on the hub.
         image: the column of pictures; None: found.
-        label: the column of classes; None: found.
+        text: the column of texts; None: found.
+        label: the column of classes; None: found. Empty: none, for texts that are only read.
+        group: the column of what keeps rows in one split, such as their author.
+        unit: what a row of text files is; None: a document, and of a lone file a passage.
         validation: share of train rows that become validation when the source has none.
         test: the same for test.
-        duplicates: what to do with pictures that stand in two splits: drop them from the one that is judged,
+        duplicates: what to do with rows that stand in two splits: drop them from the one that is judged,
             refuse the data, or keep them.
         num_train: keep this many train rows, each class in its share; None keeps all.
         keep: copy the rows into the store, so that they outlive their files.
     """
     plan = Plan(
         image=image,
+        text=text,
         label=label,
+        group=group,
+        unit=unit,
         validation=validation,
         test=test,
         duplicates=duplicates,

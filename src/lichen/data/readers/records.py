@@ -1,0 +1,146 @@
+"""records: texts in lines of JSON, or in a column of a CSV or TSV table.
+
+A file is walked through once, row by row, and never held. A column `split` divides the rows, else the files'
+names do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lichen.core.errors import DataError, LichenError
+from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, column, label_text, usual
+from lichen.data.files import reading
+from lichen.data.records import LINES, TABLES, reader
+from lichen.data.scan import Located, Part, Scan, by_split, content_of, grouped, joined, part, split_of
+
+GATHERED = 10_000
+"""Rows held as Python has them before they are packed."""
+Item = tuple[bytes, str, str, int, int]
+"""The digest of a row, its label, its group, its offset and bytes."""
+
+
+def claims(path: Path, options: Mapping[str, Any]) -> bool:
+    """Lines of JSON are always texts; a table is where it has a column of them and none of pictures."""
+    found = (
+        [path] if path.is_file() else [file for level in ("*", "*/*") for file in sorted(path.glob(level))]
+    )
+    if any(file.suffix in LINES for file in found):
+        return True
+    first = next((file for file in found if file.suffix in TABLES and file.is_file()), None)
+    if first is None or options.get("image"):
+        return False
+    columns = _header(first)
+    if options.get("text"):
+        return True
+    return bool(usual(columns, TEXT_COLUMNS)) and not usual(columns, IMAGE_COLUMNS)
+
+
+def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
+    base = path.parent if path.is_file() else path
+    forms = LINES if any(name.endswith(LINES) for name in files) else TABLES
+    names = sorted(name for name in files if name.endswith(forms))
+    if not names:
+        raise DataError("there are no tables here but hidden ones", where=str(path))
+    roles = _roles(base / names[0], options)
+    parts: dict[str, list[Part]] = {}
+    for split, members in ({"": names} if "split" in roles else by_split(base, names)).items():
+        for number, name in enumerate(members):
+            for found, rows in _gathered(base / name, members, number, roles, split):
+                parts.setdefault(found, []).append(rows)
+    return Scan(
+        parts={split: joined(found) for split, found in parts.items()}, shape=None,
+        options={**roles, "counts": "byte"},
+        columns={role: name for role, name in roles.items() if role != "split"},
+    )  # fmt: skip
+
+
+def fetch(located: Located, rows: np.ndarray) -> list[bytes]:
+    found: list[bytes] = [b""] * len(rows)
+    for file in np.unique(located.file[rows]).tolist():
+        path = located.path(file)
+        rows_of = reader(path)
+        with reading(path), path.open("rb") as source:
+            for place in np.flatnonzero(located.file[rows] == file).tolist():
+                source.seek(int(located.position[rows[place]]))
+                data = source.read(int(located.length[rows[place]]))
+                try:
+                    found[place] = _text(rows_of.one(data), str(located.options["text"]))
+                except LichenError as error:
+                    raise error.at(located.describe(int(rows[place]))) from None
+    return found
+
+
+def _roles(path: Path, options: Mapping[str, Any]) -> dict[str, str]:
+    columns, where = _header(path), str(path)
+    roles = {"text": column(columns, options.get("text"), TEXT_COLUMNS, "text", where)}
+    label = options.get("label")
+    if label or (label is None and usual(columns, LABEL_COLUMNS)):
+        roles["label"] = column(columns, label, LABEL_COLUMNS, "label", where)
+    if group := options.get("group"):
+        roles["group"] = column(columns, group, (), "group", where)
+    if "split" in columns:
+        roles["split"] = "split"
+    return roles
+
+
+def _header(path: Path) -> list[str]:
+    """The columns of a table, or what the first line of JSON names."""
+    return list(reader(path).columns)
+
+
+def _gathered(
+    path: Path, files: list[str], number: int, roles: Mapping[str, str], split: str
+) -> Iterator[tuple[str, Part]]:
+    """The rows of a file by split, packed some thousands at a time."""
+    waiting: dict[str, list[Item]] = {}
+    for row, (offset, length, record) in enumerate(reader(path)):
+        try:
+            place = split or _split(record)
+            item = (content_of(_text(record, roles["text"])), _label(record, roles.get("label")),
+                    str(record.get(roles.get("group", ""))), offset, length)  # fmt: skip
+        except LichenError as error:
+            raise error.at(f"{path}, row {row}") from None
+        rows = waiting.setdefault(place, [])
+        rows.append(item)
+        if len(rows) == GATHERED:
+            yield place, _packed(waiting.pop(place), files, number, "group" in roles)
+    for place, rows in waiting.items():
+        yield place, _packed(rows, files, number, "group" in roles)
+
+
+def _packed(
+    rows: list[tuple[bytes, str, str, int, int]], files: list[str], number: int, has_groups: bool
+) -> Part:
+    contents, labels, groups, offsets, lengths = zip(*rows, strict=True)
+    found = part(contents, labels, files=files, file=number, position=offsets, length=lengths, counts="byte")
+    return grouped(found, groups if has_groups else None)
+
+
+def _text(record: Mapping[str, Any], name: str) -> bytes:
+    text = record.get(name)
+    if not isinstance(text, str):
+        what = "nothing" if text is None else type(text).__name__
+        raise DataError(f"a row must hold its text in `{name}`; this one has {what}", hint="drop the row")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"the text in `{name}` has half a character (a lone surrogate)") from None
+
+
+def _label(record: Mapping[str, Any], name: str | None) -> str:
+    if name is None:
+        return ""
+    value = record.get(name)
+    return label_text(value.strip() if isinstance(value, str) else value)
+
+
+def _split(record: Mapping[str, Any]) -> str:
+    split = split_of(str(record.get("split")))
+    if split is None:
+        raise DataError(f"a split must be train, validation or test, not {record.get('split')!r}")
+    return split
