@@ -5,11 +5,13 @@ Shapes: N rows, C channels, H height, W width.
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
 import random
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,7 @@ from lichen.core.override import override
 from lichen.core.program import Program
 from lichen.core.value import Value
 from lichen.data import loading, pictures
+from lichen.data.texts import Texts
 
 RECIPES = (
     b"lichen: 1\nname: digits\ndata: digits\nsteps:\n  - augment.policy: {ops: [shift, {rotate: 15}, zoom]}\n"
@@ -43,6 +46,7 @@ RECIPES = (
     b'  - adapt.finetune: {data: "$more"}\n',
 )
 SMALL = loading.Plan()
+Change = Callable[[random.Random, bytes], bytes]
 
 
 def pixels(seed: int, *shape: int) -> np.ndarray:
@@ -112,7 +116,7 @@ def rows_read(folder: Path, source: Path) -> None:
     for split in data.splits:
         if data.num_rows(split):
             rows = data.rows(split)
-            rows.batch(np.arange(rows.num_rows), 6)
+            _ = rows.texts if isinstance(rows, Texts) else rows.batch(np.arange(rows.num_rows), 6)
 
 
 def file_read(folder: Path, name: str, data: bytes) -> None:
@@ -124,12 +128,14 @@ def file_read(folder: Path, name: str, data: bytes) -> None:
 
 def _forget() -> None:
     """Readers keep parsed files by their time stamps, which are too coarse for so many files a second."""
-    from lichen.data.readers import idx, parquet, table
-    from lichen.data.rows import KEPT
+    from lichen.data import columnar, records
+    from lichen.data.readers import idx, table
+    from lichen.data.stored import KEPT
 
     idx._parsed.cache_clear()
-    parquet._table.cache_clear()
+    columnar._table.cache_clear()
     table._table.cache_clear()
+    records._table.cache_clear()
     KEPT.entries.clear()
 
 
@@ -145,6 +151,90 @@ def pixel_tables() -> list[bytes]:
 def path_tables() -> list[bytes]:
     rows = "".join(f"{row}.png,{'cat' if row % 2 else 'dog'}\n" for row in range(8))
     return [f"file_name,label\n{rows}".encode(), f'"image","class"\n{rows}'.encode()]
+
+
+SAYINGS = (
+    "a thin crust",
+    'with "quotes", commas',
+    "雨 and 😀",
+    "naïve\tcafé",
+    "",
+    "two\nlines",
+    *map(str, range(9)),
+)
+
+
+ODD_LINES = (
+    b"[" * 100_000, b'{"a":' * 100_000, b'{"text": "' + b"x" * 300_000, b"9" * 5000, b"null", b"\0" * 99,
+    b'{"text": "\\ud800", "label": 1}', b'{"text": "a", "text": 1}', b"NaN", b"\xff\xfe",
+)  # fmt: skip
+
+
+def lines_of_json() -> list[bytes]:
+    plain = [json.dumps({"text": text, "label": row % 2}) for row, text in enumerate(SAYINGS)]
+    more = [
+        {"id": row, "content": text, "split": ("train", "test")[row % 2], "meta": {"a": [1, {}]}}
+        for row, text in enumerate(SAYINGS)
+    ]
+    other = [json.dumps(record, ensure_ascii=False) for record in more]
+    return ["\n".join(plain).encode(), "\r\n".join(other).encode() + b"\n"]
+
+
+def lines_changed(rng: random.Random, data: bytes) -> bytes:
+    """Lines of JSON of which one says something else, or whose bytes are changed."""
+    lines = data.split(b"\n")
+    row = rng.randrange(len(lines))
+    what = rng.randrange(8)
+    if what < 3:
+        return bytes_changed(rng, data)
+    if what < 6:
+        try:
+            lines[row] = json.dumps(json_changed(rng, json.loads(lines[row]))).encode(
+                "utf-8", "surrogatepass"
+            )
+        except (ValueError, RecursionError):
+            return bytes_changed(rng, data)
+    else:
+        lines[row] = rng.choice(ODD_LINES)
+    return b"\n".join(lines)
+
+
+def tables_of_texts(form: str) -> list[bytes]:
+    how = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None} if form == "tsv" else {}
+    texts = [text for text in SAYINGS if form == "csv" or not set(text) & set("\t\n")]
+    found = []
+    for names, more in ((("label", "text"), ()), (("split", "sentence", "class"), ("train", "dev", "test"))):
+        file = io.StringIO()
+        out = csv.writer(file, **how)
+        out.writerow(names)
+        for row, text in enumerate(texts):
+            out.writerow([more[row % 3], text, row % 2] if more else [row % 2, text])
+        found.append(file.getvalue().encode())
+    return found
+
+
+def text_files() -> list[bytes]:
+    paragraphs = [f"{text} {'und so weiter ' * 40}" for text in SAYINGS]
+    return [("\n\n".join(paragraphs) * 4).encode(), "Nur eine Zeile, doch nicht nichts: ä, 雨".encode()]
+
+
+def columns_of_texts(form: str) -> list[bytes]:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    found = []
+    for place, kind in enumerate((pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()))):
+        table = pa.table({"text": pa.array(SAYINGS, kind), "label": [row % 2 for row in range(len(SAYINGS))]})
+        file = io.BytesIO()
+        if form == "parquet":
+            pyarrow.parquet.write_table(
+                table, file, row_group_size=4, compression=("none", "snappy", "zstd")[place]
+            )
+        else:
+            with pa.ipc.new_file(file, table.schema) as out:
+                out.write_table(table, max_chunksize=5)
+        found.append(file.getvalue())
+    return found
 
 
 def table_of_paths_read(folder: Path, data: bytes) -> None:
@@ -462,6 +552,10 @@ def kinds(folder: Path) -> dict[str, Kind]:
     at = folder / "house" / "room"
     at.mkdir(parents=True)
     raw_idx = [b"".join(idx_files())]
+
+    def read_as(name: str, file: str, corpus: list[bytes], change: Change) -> Kind:
+        return Kind(name, corpus, change, lambda data: file_read(at, file, data), file)
+
     found = [
         Kind("recipe", RECIPES, text_changed, partial(recipe_read, at), "life.yaml"),
         Kind("override", CHANGES, text_changed, override_read),
@@ -490,6 +584,12 @@ def kinds(folder: Path) -> dict[str, Kind]:
             "t.parquet",
         ),
         Kind("arrow", tables("arrow"), bytes_changed, lambda data: file_read(at, "t.arrow", data), "t.arrow"),
+        read_as("lines of JSON", "l.jsonl", lines_of_json(), lines_changed),
+        read_as("table of texts", "t.csv", tables_of_texts("csv"), text_or_bytes),
+        read_as("table with tabs", "t.tsv", tables_of_texts("tsv"), text_or_bytes),
+        read_as("text file", "t.txt", text_files(), bytes_changed),
+        read_as("parquet of texts", "s.parquet", columns_of_texts("parquet"), bytes_changed),
+        read_as("arrow of texts", "s.arrow", columns_of_texts("arrow"), bytes_changed),
         Kind("safetensors", safetensors_files(), safetensors_changed, partial(safetensors_read, at)),
         Kind("onnx", graphs(), graph_changed, partial(graph_read, "onnxruntime")),
         Kind("onnx in openvino", graphs(), graph_changed, partial(graph_read, "openvino")),

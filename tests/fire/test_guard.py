@@ -1,5 +1,7 @@
 """Leaks of the test split: each kind is planted, caught, and seen to pass once the check is taken away."""
 
+import json
+import os
 import sys
 import types
 from contextlib import nullcontext
@@ -349,6 +351,101 @@ def test_copies_encoded_anew_are_noted(tmp_path):
     written(folder, {"train": PIXELS[60:70]}, "jpg")
     _, told = heard_of(folder)
     assert len(told) == 1 and "test rows have near duplicates in train (kept)" in told[0]
+
+
+def phrases(num_rows, seed=0, length=12):
+    """Sentences of words drawn from a few, all different."""
+    draws = np.random.default_rng(seed)
+    words = [
+        a + b for a in ("mo", "li", "fer", "al", "spo", "bar") for b in ("ss", "chen", "n", "ga", "re", "k")
+    ]
+    return [" ".join(draws.choice(words, length)) for _ in range(num_rows)]
+
+
+def spoken(folder, parts):
+    folder.mkdir()
+    for split, rows in parts.items():
+        lines = (json.dumps({"text": text, "label": row % 2}) for row, text in enumerate(rows))
+        (folder / f"{split}.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+SAID = phrases(80)
+
+
+def test_exact_texts_of_test_in_train_are_dropped_refused_or_kept_and_said(tmp_path):
+    parts = {"train": [*SAID[:50], *SAID[60:64]], "validation": SAID[50:60], "test": SAID[60:]}
+    folder = spoken(tmp_path / "d", parts)
+    data, told = heard_of(folder)
+    assert data.num_rows("train") == 50 and told == [
+        "dropped 4 train rows that also stand in a split that judges them"
+    ]
+    with pytest.raises(DataError, match="4 rows of train"):
+        heard_of(folder, duplicates="refuse")
+    data, told = heard_of(folder, duplicates="keep")
+    assert data.num_rows("train") == 54 and told == [
+        "kept 4 train rows that also stand in a split that judges them"
+    ]
+
+
+def test_exact_texts_in_two_splits_are_refused_or_dropped(monkeypatch):
+    rows, places = [*SAID[:20], *SAID[:2]], ["train"] * 20 + ["test"] * 2
+    with pytest.raises(DataError, match="2 rows of train"):
+        li.texts(rows, np.arange(22) % 2, splits=places)
+    assert li.texts(rows, splits=places, duplicates="drop").num_rows("train") == 18
+    monkeypatch.setattr(splits, "refuse", lambda parts: None)
+    monkeypatch.setattr(splits, "separate", lambda parts: splits.Apart(parts))
+    with pytest.raises(LeakError, match="2 rows of train also stand in test"):
+        read_texts(li.texts(rows, splits=places))
+
+
+@li.step
+def read_texts(data: Dataset) -> Model:
+    """Learns from texts."""
+    return toy.a_model(float(len(data.rows("train").texts)))
+
+
+NEAR_TEXTS = {
+    "other case": str.upper,
+    "punctuation": lambda text: f'"{text.replace(" ", ", ")}".',
+    "a word changed": lambda text: "other " + text.partition(" ")[2],
+    "a word more": lambda text: f"{text} again",
+}
+
+
+@pytest.mark.parametrize("kind", NEAR_TEXTS)
+def test_near_copies_of_texts_of_test_in_train_are_noted(kind, tmp_path, monkeypatch):
+    copies = [NEAR_TEXTS[kind](text) for text in SAID[60:70]]
+    parts = {"train": [*SAID[:40], *copies], "validation": SAID[50:60], "test": SAID[60:]}
+    _, told = heard_of(spoken(tmp_path / "d", parts))
+    assert len(told) == 1 and told[0].startswith(
+        "10 test rows have near duplicates in train (kept), such as "
+    )
+    assert told[0].count(".jsonl, byte ") == 2
+    monkeypatch.setattr(near, "report", lambda *_: None)
+    assert heard_of(spoken(tmp_path / "again", parts))[1] == []
+
+
+def test_texts_of_test_inside_train_are_reported_and_are_no_alarm(tmp_path):
+    inside = [" ".join(text.split()[3:8]) for text in SAID[:10]]
+    parts = {"train": SAID[:40], "validation": SAID[50:60], "test": inside}
+    data, told = heard_of(spoken(tmp_path / "d", parts), duplicates="refuse")
+    assert len(told) == 1 and told[0].startswith("10 test rows occur inside rows of train (kept), such as ")
+    assert read_texts(data)
+
+
+@pytest.mark.skipif(not os.environ.get("LICHEN_DATA"), reason="LICHEN_DATA is not set: real data is not here")
+@pytest.mark.parametrize(("name", "most"), [("sst2", 0.9), ("ag_news", 0.03)])
+def test_clean_texts_raise_no_alarm_and_what_is_near_is_reported(name, most, tmp_path):
+    """Most validation phrases of SST-2 occur in train phrases; AG News has some articles twice."""
+    heard = []
+    with session.opened(tmp_path / ".lichen", sinks=(heard.append,)):
+        data = li.load(name)
+        read_texts(data)
+    told = [event["text"] for event in heard if event["kind"] == "note"]
+    shares = [int(text.split()[0]) / data.num_rows(text.split()[1]) for text in told if "(kept)" in text]
+    assert any("validation rows have near duplicates in train" in text for text in told)
+    assert 0 < max(shares) < most and all("dropped" in text or "(kept)" in text for text in told)
 
 
 def test_every_call_records_what_it_read(data, model, tmp_path):
