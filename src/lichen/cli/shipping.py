@@ -161,6 +161,8 @@ def _write_safetensors(value: Model | Program, part: Path) -> Answering:
 WRITERS: dict[str, Callable[[Model | Program, Path], Answering]] = {
     "onnx": _write_program,
     "openvino": _write_program,
+    "executorch": _write_program,
+    "torch": _write_program,
     "lichen": _write_lichen,
     "safetensors": _write_safetensors,
 }

@@ -15,8 +15,9 @@ def of(value: Model | Program, format: str) -> str:
     head = PICTURE.format(mode=mode, width=width, height=height, axes=axes)
     if isinstance(value, Model):
         return head + SAFETENSORS
-    if value.runtime == "onnxruntime":
-        return head + ONNXRUNTIME
+    alone = {"onnxruntime": ONNXRUNTIME, "executorch": EXECUTORCH, "torch": TORCH}
+    if value.runtime in alone:
+        return head + alone[value.runtime]
     file = "model.onnx" if format == "onnx" else "model.xml"
     return head + OPENVINO.format(file=file, precision="bf16" if value.precision == "bfloat16" else "f32")
 
@@ -39,6 +40,20 @@ OPENVINO = (
     """import openvino
 network = openvino.compile_model("{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "{precision}"}})
 outputs = network([pixels])[0]
+"""
+    + SAYS
+)
+EXECUTORCH = (
+    """import torch
+from executorch.runtime import Runtime
+method = Runtime.get().load_program("model.pte").load_method("forward")  # 1 to 32 pictures at once
+(outputs,) = method.execute([torch.tensor(pixels)])
+"""
+    + SAYS
+)
+TORCH = (
+    """import torch
+outputs = torch.export.load("model.pt2").module()(torch.tensor(pixels))  # only files that you trust
 """
     + SAYS
 )

@@ -36,9 +36,9 @@ class Program(Value):
         """A Program from the bytes of its files.
 
         Args:
-            format: `onnx` or `openvino`.
-            files: name -> bytes (`model.onnx`, or `model.xml` and `model.bin`).
-            runtime: what runs it: `onnxruntime` or `openvino`.
+            format: `onnx`, `openvino`, `executorch` or `torch`.
+            files: name -> bytes (`model.onnx`, `model.xml` and `model.bin`, `model.pte`, or `model.pt2`).
+            runtime: what runs it: `onnxruntime`, `openvino`, `executorch` or `torch`.
             precision: of its arithmetic: `float32`, `bfloat16`, `int8`.
             source: digest of the Model that it was made from.
         """

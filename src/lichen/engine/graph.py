@@ -5,22 +5,20 @@ Shapes: B rows of a batch, C channels, H height, W width, K outputs.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from lichen.core.errors import StepError, missing_package
 from lichen.core.model import Model
 from lichen.core.protocols import Task
-from lichen.engine import backend, onnxfile, runtimes
+from lichen.engine import backend, executorchfile, onnxfile, runtimes, torchfile
+from lichen.engine.quiet import quietly
 from lichen.engine.task import task_of
 
 INPUT, OUTPUT, ROWS = "pixels", "outputs", "rows"
@@ -49,42 +47,80 @@ def onnx_of(model: Model) -> bytes:
     """
     if model.size_bytes > WEIGHT_LIMIT_BYTES:
         raise StepError(f"an ONNX file holds 2 GB at most; this net has {model.size_bytes / 1e9:.1f} GB")
-    module = Answering(backend.module_of(model), task_of(model.task), model.assets).eval()
-    return of_module(module, model.assets["image_shape"])
+    return of_module(answering(model), model.assets["image_shape"])
+
+
+def torch_of(model: Model) -> bytes:
+    """The archive of torch.export of a Model, of any number of rows.
+
+    Raises:
+        StepError: the net does things that a graph cannot say.
+    """
+    return torchfile.written(exported(answering(model), model.assets["image_shape"]))
+
+
+def executorch_of(model: Model) -> bytes:
+    """The program for phones of a Model, of so many rows at once as memory is planned for.
+
+    Raises:
+        StepError: the net does things that a graph cannot say, or that no kernel does.
+    """
+    rows = executorchfile.MAX_ROWS
+    return executorchfile.written(exported(answering(model), model.assets["image_shape"], rows))
+
+
+def answering(model: Model) -> Answering:
+    """The module that answers as the model does, from bytes."""
+    return Answering(backend.module_of(model), task_of(model.task), model.assets).eval()
 
 
 def of_module(module: nn.Module, image_shape: list[int]) -> bytes:
     """The ONNX file of a module that takes uint8 (B, C, H, W)."""
-    pixels = torch.zeros(2, *image_shape, dtype=torch.uint8)
-    with torch.no_grad():
-        module(pixels)  # once for real: what is remembered of a first call must not be remembered of a trace
+    pixels = _first_call(module, image_shape)
     try:
-        with _quietly():
+        with quietly(), torch.random.fork_rng([]):
             made = torch.onnx.export(
                 module, (pixels,), dynamo=True, dynamic_shapes=({0: torch.export.Dim(ROWS)},),
-                input_names=[INPUT], output_names=[OUTPUT], verbose=False,
+                input_names=[INPUT], output_names=[OUTPUT], opset_version=onnxfile.OPSET, verbose=False,
             )  # fmt: skip
     except ImportError as error:
         raise missing_package(error.name or "onnxscript", "vision") from None
     except (torch.onnx.OnnxExporterError, torch.onnx.errors.UnsupportedOperatorError) as error:
-        reason = str(error.__cause__ or error).strip().partition("\n")[0]
-        raise StepError(f"this net cannot be written as a graph: {reason}") from error
+        raise _unsayable(error.__cause__ or error) from error
     assert made is not None
     return plain(made.model_proto)
 
 
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporter warns, logs and prints about its own insides."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def exported(module: nn.Module, image_shape: list[int], max_rows: int | None = None) -> ExportedProgram:
+    """What torch.export says of a module that takes uint8 (B, C, H, W).
+
+    Args:
+        max_rows: that are ever asked about at once; None: any number.
+    """
+    _first_call(module, image_shape)
+    # Traced with 2 of 32 rows, XNNPACK would plan for 15.
+    pixels = torch.zeros(max_rows or 2, *image_shape, dtype=torch.uint8)
+    rows = torch.export.Dim(ROWS, min=1, max=max_rows)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.random.fork_rng([]):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+        with quietly(), torch.random.fork_rng([]), torch.no_grad():
+            return torch.export.export(module, (pixels,), dynamic_shapes=({0: rows},))
+    except (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError,
+            torch._dynamo.exc.TorchDynamoException) as error:  # fmt: skip
+        raise _unsayable(error) from error
+
+
+def _first_call(module: nn.Module, image_shape: list[int]) -> Tensor:
+    """Pixels that a module was asked about: what it remembers of a first call must not be of a trace."""
+    pixels = torch.zeros(2, *image_shape, dtype=torch.uint8)
+    with torch.no_grad():
+        module(pixels)
+    return pixels
+
+
+def _unsayable(error: BaseException) -> StepError:
+    return StepError(
+        f"this net cannot be written as a graph: {str(error).strip().partition(chr(10))[0][:300]}"
+    )
 
 
 def plain(proto: Any) -> bytes:

@@ -7,6 +7,8 @@ from typing import Any
 
 from lichen.core.errors import UnsafeInputError, UsageError, missing_package
 
+OPSET = 20
+"""The version of ONNX's operations that is written."""
 POINTER = b"location"
 """What every pointer to a file outside says; a file without these bytes has none and is not parsed."""
 

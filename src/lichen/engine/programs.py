@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,10 +11,16 @@ from lichen.core.errors import StepError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.progress import Run
-from lichen.engine import graph, race, runtimes
+from lichen.engine import executorchfile, graph, race, runtimes, torchfile
 
-NATIVE = {"onnxruntime": "onnx", "openvino": "openvino"}
-"""The format that each runtime reads as its own."""
+READS = {"onnxruntime": ("onnx",), "openvino": ("openvino", "onnx"), "executorch": ("executorch",),
+         "torch": ("torch",)}  # fmt: skip
+"""The formats that each runtime reads, its own first."""
+RACED = ("onnxruntime", "openvino")
+"""Runtimes that are tried where none is named; a phone's program and an archive of torch's are asked for."""
+FORMATS = {"model.onnx": "onnx", "model.xml": "openvino", executorchfile.NAME: "executorch",
+           torchfile.NAME: "torch"}  # fmt: skip
+"""The format that a file's name tells."""
 Files = dict[str, dict[str, bytes]]
 """An executable's files by format."""
 
@@ -33,40 +39,64 @@ class Choice:
 def build(source: Model | Program, files: Mapping[str, bytes], *, runtime: str, precision: str) -> Program:
     """A Program of a value's files, with that value's task and assets."""
     return Program.build(
-        format="onnx" if "model.onnx" in files else "openvino", files=files, runtime=runtime,
+        format=next(FORMATS[name] for name in files if name in FORMATS), files=files, runtime=runtime,
         precision=precision, task=source.task or "", task_options=source.task_options, assets=source.assets,
         num_params=source.num_params, source=source.digest,
     )  # fmt: skip
 
 
-def files_of(source: Model | Program) -> Files:
-    """The files that a Program has, or the ONNX graph of a Model."""
+def files_of(source: Model | Program, format: str = "onnx") -> Files:
+    """The files that a Program has, or those of a Model in one format."""
     if isinstance(source, Program):
         return {source.format: {name: bytes(data) for name, data in source.files().items()}}
+    if format == "torch":
+        return {format: {torchfile.NAME: graph.torch_of(source)}}
+    if format == "executorch":
+        return {format: {executorchfile.NAME: graph.executorch_of(source)}}
     return {"onnx": {"model.onnx": graph.onnx_of(source)}}
 
 
 def candidates(
     source: Model | Program,
-    files: Files,
+    files: Files | None = None,
     *,
     format: str = "auto",
     runtime: str = "auto",
     precisions: Sequence[str] = ("float32",),
 ) -> dict[str, Program]:
-    """Programs by `runtime/precision`, the plainest first; `auto` leaves the format or the runtime open."""
-    found = {}
-    for name, native in NATIVE.items():
-        wanted = native if format == "auto" else format
-        if runtime not in ("auto", name) or (name == "onnxruntime" and wanted == "openvino"):
+    """Programs by `runtime/precision`, the plainest first; `auto` leaves the format or the runtime open.
+
+    Args:
+        files: those that were written already.
+    """
+    found, files = {}, dict(files or (files_of(source) if isinstance(source, Program) else {}))
+    for name, wanted in _pairs(format, runtime):
+        if not _write(source, files, wanted):
             continue
-        if wanted == "openvino" and wanted not in files:
-            files = {**files, wanted: graph.openvino_of(files["onnx"]["model.onnx"])}
         for precision in precisions:
-            if wanted in files and not (precision == "bfloat16" and name != "openvino"):
+            if not (precision == "bfloat16" and name != "openvino"):
                 made = build(source, files[wanted], runtime=name, precision=precision)
                 found[f"{name}/{precision}"] = made
     return found
+
+
+def _pairs(format: str, runtime: str) -> Iterator[tuple[str, str]]:
+    """Runtimes with the format that each is to read."""
+    for name, formats in READS.items():
+        is_asked = runtime == name or (runtime == "auto" and (name in RACED or format == formats[0]))
+        if is_asked and format in ("auto", *formats):
+            yield name, formats[0] if format == "auto" else format
+
+
+def _write(source: Model | Program, files: Files, format: str) -> bool:
+    """Adds the files of a format where they can be had."""
+    if format in files:
+        return True
+    if isinstance(source, Model) and not (format == "openvino" and "onnx" in files):
+        files.update(files_of(source, format))
+    if format == "openvino" and "onnx" in files:
+        files[format] = graph.openvino_of(files["onnx"]["model.onnx"])
+    return format in files
 
 
 def fastest(

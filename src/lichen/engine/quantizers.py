@@ -8,11 +8,7 @@ Shapes: N rows, B rows of a batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +16,7 @@ import numpy as np
 
 from lichen.core.errors import missing_package
 from lichen.engine import graph, runtimes
+from lichen.engine.quiet import quietly
 
 BATCH_SIZE = 50
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -123,19 +120,6 @@ def sensitivities(onnx: bytes, rows_NCHW: np.ndarray) -> dict[str, float]:
             np.abs(runtimes.load("onnxruntime", views, threads=1)(rows_NCHW) - exact_NK).mean()
         )
     return moved
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Both libraries log, warn and draw progress bars."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 Quantizer = Callable[..., dict[str, bytes]]

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
+import torch
 
 from lichen.core.errors import MachineError, UsageError, missing_package, nearest
-from lichen.engine import onnxfile
+from lichen.engine import onnxfile, phone, torchfile
+from lichen.engine.quiet import quietly
 
 Runner = Callable[[np.ndarray], np.ndarray]
 
@@ -23,11 +25,13 @@ def load(
 
     Raises:
         MachineError: the runtime is unknown here or not installed, or cannot do the precision.
-        UnsafeInputError: an ONNX file points outside itself.
+        UnsafeInputError: an ONNX file points outside itself, an archive of torch.export holds code.
         UsageError: the runtime cannot load it.
     """
     if runtime not in LOADERS:
         raise MachineError(f"no runtime `{runtime}` is known", hint=nearest(runtime, LOADERS))
+    if precision == "bfloat16" and runtime != "openvino":
+        raise MachineError(f"{runtime} computes in float32 here, not in bfloat16", hint="runtime='openvino'")
     onnxfile.require_whole(files)
     with telling(runtime):
         run = LOADERS[runtime](files, threads, precision)
@@ -63,6 +67,8 @@ def telling(runtime: str) -> Iterator[None]:
 def _faults(runtime: str) -> tuple[type[BaseException], ...]:
     """What a runtime raises about what it was given; its own errors share no ancestor."""
     plain = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, OverflowError, MemoryError)
+    if runtime in ("executorch", "torch"):
+        return (*plain, AssertionError, SyntaxError, OSError, *_of_export())
     if runtime != "onnxruntime":
         return plain
     from onnxruntime.capi import onnxruntime_pybind11_state as state
@@ -73,13 +79,19 @@ def _faults(runtime: str) -> tuple[type[BaseException], ...]:
     return (*plain, *own)
 
 
+def _of_export() -> tuple[type[Exception], ...]:
+    """What torch says about an exported graph; its errors share no ancestor."""
+    from torch._export.serde.serialize import SerializeError
+    from torch._export.verifier import SpecViolationError
+
+    return SerializeError, SpecViolationError
+
+
 def _onnxruntime(files: Mapping[str, memoryview], threads: int | None, precision: str) -> Runner:
     try:
         import onnxruntime
     except ImportError:
         raise missing_package("onnxruntime", "vision") from None
-    if precision == "bfloat16":
-        raise MachineError("onnxruntime computes in float32 here, not in bfloat16", hint="runtime='openvino'")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads is not None:
@@ -116,6 +128,35 @@ def _openvino(files: Mapping[str, memoryview], threads: int | None, precision: s
     )
 
 
+def _torch(files: Mapping[str, memoryview], threads: int | None, precision: str) -> Runner:
+    with quietly():
+        module = torchfile.read(bytes(_ending(files, ".pt2"))).module()
+
+    def run(images_BCHW: np.ndarray) -> np.ndarray:
+        with torch.inference_mode(), _torch_threads(threads):
+            return module(torch.from_numpy(np.array(images_BCHW))).numpy().astype(np.float32, copy=False)
+
+    return run
+
+
+@contextmanager
+def _torch_threads(threads: int | None) -> Iterator[None]:
+    """So many threads for as long as a graph of torch's is asked."""
+    before = torch.get_num_threads()
+    if threads is None or threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _executorch(files: Mapping[str, memoryview], threads: int | None, precision: str) -> Runner:
+    return phone.Phone(bytes(_ending(files, ".pte")), threads)
+
+
 def _ending(files: Mapping[str, memoryview], suffix: str) -> memoryview:
     found = [data for name, data in files.items() if name.endswith(suffix)]
     if len(found) != 1:
@@ -124,5 +165,5 @@ def _ending(files: Mapping[str, memoryview], suffix: str) -> memoryview:
 
 
 LOADERS: dict[str, Callable[[Mapping[str, memoryview], int | None, str], Runner]] = {
-    "onnxruntime": _onnxruntime, "openvino": _openvino,
+    "onnxruntime": _onnxruntime, "openvino": _openvino, "executorch": _executorch, "torch": _torch,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from lichen.report import figures
 from lichen.report.findings import Findings, Stage
 from lichen.report.markup import Markup, join, section, tag
 
-FORMATS = {"onnx": "ONNX", "openvino": "OpenVINO"}
+FORMATS = {"onnx": "ONNX", "openvino": "OpenVINO", "executorch": "ExecuTorch", "torch": "torch.export"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,8 @@ def export(
     model: Model | Program,
     data: Dataset,
     *,
-    format: Literal["auto", "onnx", "openvino"] = "auto",
-    runtime: Literal["auto", "onnxruntime", "openvino"] = "auto",
+    format: Literal["auto", "onnx", "openvino", "executorch", "torch"] = "auto",
+    runtime: Literal["auto", "onnxruntime", "openvino", "executorch", "torch"] = "auto",
     precision: Literal["float32", "bfloat16", "auto"] = "float32",
     tolerance: Positive = 1e-4,
     max_drop: Fraction = 0.005,
@@ -43,7 +43,6 @@ def export(
     reference = Reference(model, data)
     found = programs.candidates(
         model,
-        programs.files_of(model),
         format=format,
         runtime=runtime,
         precisions=_precisions(model, precision),
