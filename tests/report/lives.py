@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lichen.core import life, recipefile, session, tally
-from lichen.report.png import encode
+from lichen.data.png import encode
 
 DIGITS = """
 lichen: 1

@@ -24,7 +24,8 @@ from lichen.core.value import size_text
 
 OLDEST_PYTHON = (3, 11)
 IMPORTED = {"torch": "torch", "torchvision": "torchvision", "timm": "timm", "onnxruntime": "onnxruntime",
-            "openvino": "openvino", "nncf": "nncf", "onnx": "onnx", "executorch": "executorch.runtime"}  # fmt: skip
+            "openvino": "openvino", "nncf": "nncf", "onnx": "onnx",
+            "executorch": "executorch.runtime"}  # fmt: skip
 """Packages whose import is tried, and as what: those that break when their versions do not fit."""
 PROBE = """
 import importlib, json, sys

@@ -64,6 +64,19 @@ def require_sound(data: bytes, name: str = "model.onnx") -> None:
         raise UsageError(f"the graph breaks a rule of ONNX: {said[:300]}", where=name) from None
 
 
+def require_opset(data: bytes, name: str = "model.onnx") -> None:
+    """Refuses a graph of another version of ONNX's operations than is written here.
+
+    Raises:
+        UsageError: it is one; says which.
+    """
+    said = {used.domain or "ai.onnx": used.version for used in _parsed(name, data).opset_import}
+    if said.get("ai.onnx") != OPSET:
+        raise UsageError(
+            f"the graph must be of version {OPSET} of ONNX's operations; it says {said}", where=name
+        )
+
+
 def _parsed(name: str, data: bytes) -> Any:
     try:
         import onnx

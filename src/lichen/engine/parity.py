@@ -15,7 +15,7 @@ from lichen.core.errors import GateError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data.images import Images
-from lichen.engine import answer, metrics, supervised
+from lichen.engine import answer, metrics, supervised, symptoms
 from lichen.engine.task import task_of
 
 
@@ -67,20 +67,32 @@ class Reference:
         Raises:
             GateError: it is over the tolerance, or an output is not finite; names the worst row.
         """
-        found_NK = answer.logits(program, self.images_NCHW)
-        if found_NK.shape != self.outputs_NK.shape:
+        return self.require_rows(
+            answer.logits(program, self.images_NCHW), np.arange(len(self.images_NCHW)), tolerance
+        )
+
+    def require_rows(self, found_NK: np.ndarray, rows: np.ndarray, tolerance: float) -> float:
+        """The same of what was found for some rows.
+
+        Raises:
+            GateError: as `require_equal`; says which known fault explains it, where one does.
+        """
+        wanted_NK = self.outputs_NK[rows]
+        if found_NK.shape != wanted_NK.shape:
             raise GateError(
-                f"the export answers {found_NK.shape[1]} outputs; the model {self.outputs_NK.shape[1]}"
+                f"the export answers {found_NK.shape[1:]} outputs; the model {wanted_NK.shape[1:]}"
             )
         scale = max(float(np.abs(self.outputs_NK).max()), 1e-12)
-        worst_N = np.nan_to_num(np.abs(found_NK - self.outputs_NK), nan=np.inf).max(1) / scale
+        worst_N = np.nan_to_num(np.abs(found_NK - wanted_NK), nan=np.inf).max(1) / scale
         row = int(worst_N.argmax())
         if not worst_N[row] <= tolerance:
+            fault = symptoms.explain(self.value, self.images_NCHW[rows], wanted_NK, found_NK)
             raise GateError(
                 f"the export must answer as the model: outputs within {tolerance:g} of the largest output"
                 f" ({scale:.4g}); {np.count_nonzero(worst_N > tolerance)} of {len(worst_N)}"
-                f" {self.rows.split} rows differ by more, the worst by {worst_N[row]:.3g}",
-                where=self.rows.describe(row), hint=_words(self.outputs_NK[row], found_NK[row]),
+                f" {self.rows.split} rows differ by more, the worst by {worst_N[row]:.3g}"
+                f": {fault or 'no known fault explains it'}",
+                where=self.rows.describe(int(rows[row])), hint=_words(wanted_NK[row], found_NK[row]),
             )  # fmt: skip
         return float(worst_N[row])
 

@@ -14,10 +14,10 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import LichenError
 from lichen.core.scores import Scores
 from lichen.data import augment, draws, mix
+from lichen.data.png import data_uri
 from lichen.report import figures
 from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, join, note, section, tag
-from lichen.report.png import data_uri
 
 PER_GROUP = 10
 SIDE = 96

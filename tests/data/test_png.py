@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from lichen.report.png import encode
+from lichen.data.png import encode
 
 Image = pytest.importorskip("PIL.Image")
 
