@@ -174,7 +174,7 @@ def fixed(monkeypatch):
 NARROW = {"precision": "bfloat16", "runtime": "openvino"}
 OUTPUTS = "require_outputs require_answers"
 FAULTS = {
-    "dropped adapter": (in_graph(without_delta), OUTPUTS, "is lost: its `lora_b`"),
+    "dropped adapter": (in_graph(without_delta), OUTPUTS, "is lost: its `lora_[ab]`"),
     "no normalisation": (with_assets(mean=[0.0] * 3, std=[1.0] * 3), OUTPUTS,
                          "wrong normalisation: pictures are not normalised"),
     "figures in another order": (with_assets(mean=[0.3, 0.4, 0.5], std=[0.3, 0.2, 0.25]), OUTPUTS,

@@ -14,7 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lichen.core.model import Model
 from lichen.core.program import Program
-from lichen.engine import answer, graph
+from lichen.engine import answer, backend
+from lichen.engine.graph import Answering
+from lichen.engine.task import task_of
 
 ROWS = 32
 """Rows that a suspicion is tried on: one that fits so many by chance does not exist."""
@@ -75,40 +77,45 @@ def _of_changed(value: Model | Program, change: Asked) -> Asked:
     return lambda images_NCHW: answer.logits(value, np.ascontiguousarray(change(images_NCHW)))
 
 
+def _module(model: Model) -> Answering:
+    """The model from bytes to outputs, not by way of what exports it: that is under suspicion."""
+    return Answering(backend.module_of(model), task_of(model.task), model.assets).eval()
+
+
 def _of_normalisation(model: Model) -> Iterator[Suspicion]:
     channels = model.assets["image_shape"][0]
     for words, (mean, std) in USUAL.items():
         figures = {"mean": (mean * 3)[:channels], "std": (std * 3)[:channels]}
-        module = graph.answering(model)
+        module = _module(model)
         module.assets = {**module.assets, **figures}
         yield f"wrong normalisation: pictures {words}", _asked(module)
-    module = graph.answering(model)
+    module = _module(model)
     turned = {name: list(model.assets[name])[::-1] for name in ("mean", "std") if name in model.assets}
     module.assets = {**module.assets, **turned}
     yield "wrong normalisation: its figures are in the other order of colours", _asked(module)
 
 
 def _of_batch_norm(model: Model) -> Iterator[Suspicion]:
-    norms = [layer for layer in graph.answering(model).modules() if isinstance(layer, _BatchNorm)]
+    norms = [layer for layer in _module(model).modules() if isinstance(layer, _BatchNorm)]
     if not norms:
         return
-    module = graph.answering(model)
+    module = _module(model)
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):
             layer.reset_running_stats()
     yield "stale batch-norm: its figures are those before training", _asked(module)
     yield (
         "batch-norm still learns: rows are normalised by those beside them",
-        _asked(graph.answering(model).train()),
+        _asked(_module(model).train()),
     )
 
 
 def _of_lost_tensors(model: Model) -> Iterator[Suspicion]:
     """The model without the tensors that share a word in their names, as those of an adapter do."""
-    names = [name for name, _ in graph.answering(model).net.named_parameters()]
+    names = [name for name, _ in _module(model).net.named_parameters()]
     words = list(dict.fromkeys(word for name in names for word in name.split(".") if not word.isdigit()))
     for word in words[:MAX_GROUPS]:
-        module = graph.answering(model)
+        module = _module(model)
         lost = [name for name in names if word in name.split(".")]
         if 0 < len(lost) < len(names):
             with torch.no_grad():
