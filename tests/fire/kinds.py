@@ -501,6 +501,19 @@ def a_model() -> Model:
     return backend.wrap(module, task="image_classification", assets=assets)
 
 
+def archives() -> list[bytes]:
+    from lichen.engine import graph
+
+    return [graph.torch_of(a_model())]
+
+
+def archive_read(data: bytes) -> None:
+    from lichen.engine import runtimes
+
+    run = runtimes.load("torch", {"model.pt2": memoryview(data)}, threads=1)
+    run(np.zeros((2, 1, 4, 4), np.uint8))
+
+
 def a_program() -> Program:
     return Program.build(
         format="onnx",
@@ -594,6 +607,7 @@ def kinds(folder: Path) -> dict[str, Kind]:
         Kind("onnx", graphs(), graph_changed, partial(graph_read, "onnxruntime")),
         Kind("onnx in openvino", graphs(), graph_changed, partial(graph_read, "openvino")),
         Kind("openvino", representations(), bytes_changed, representation_read),
+        Kind("torch archive", archives(), zip_changed, archive_read),
         Kind("value file", value_files(folder), zip_changed, partial(value_read, at)),
     ]
     return {kind.name: kind for kind in found}

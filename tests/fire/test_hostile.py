@@ -17,6 +17,7 @@ import sys
 import time
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ SMALL = {
     "onnx": 100,
     "onnx in openvino": 20,
     "openvino": 20,
+    "torch archive": 80,
     "value file": 140,
 }
 LARGE = {
@@ -88,6 +90,7 @@ LARGE = {
     "onnx": 1500,
     "onnx in openvino": 300,
     "openvino": 300,
+    "torch archive": 800,
     "value file": 2000,
 }
 LARGE_S = 420
@@ -495,6 +498,134 @@ def test_a_graph_without_pointers_is_taken_though_it_says_location():
 def test_what_is_no_graph_is_refused(data, runtime):
     with pytest.raises(UsageError):
         runtimes.load(runtime, {"model.onnx": memoryview(data)})
+
+
+# Archives of torch.export and programs of ExecuTorch.
+
+
+@pytest.fixture(scope="module")
+def archive():
+    """The entries of a good archive."""
+    with zipfile.ZipFile(io.BytesIO(kinds.archives()[0])) as opened_archive:
+        return {name: opened_archive.read(name) for name in opened_archive.namelist()}
+
+
+def in_json(entry, change):
+    """A change of what an archive says in one of its entries of JSON."""
+
+    def changed(entries, place):
+        whole = json.loads(entries[entry])
+        change(whole, place)
+        entries[entry] = json.dumps(whole).encode()
+
+    return changed
+
+
+def first_node(whole):
+    return whole["graph_module"]["graph"]["nodes"][0]
+
+
+def called(target):
+    def change(whole, place):
+        text = {"as_string": f"touch {place}"}
+        first_node(whole).update(target=target, inputs=[{"name": "x", "arg": text, "kind": 1}])
+
+    return in_json("archive/models/model.json", change)
+
+
+def with_size(text):
+    def change(whole, place):
+        said = text.format(place=place)
+        values = whole["graph_module"]["graph"]["tensor_values"]["pixels"]
+        values["sizes"][0] = {"as_expr": {"expr_str": said, "hint": {"as_int": 2}}}
+
+    return in_json("archive/models/model.json", change)
+
+
+def pickled(whole, place):
+    next(iter(whole["config"].values()))["use_pickle"] = True
+
+
+WEIGHTS = "archive/data/weights/model_weights_config.json"
+CONSTANTS = "archive/data/constants/model_constants_config.json"
+CRAFTED = {
+    "weights": in_json(WEIGHTS, pickled),
+    "constants": in_json(CONSTANTS, pickled),
+    "an object": in_json(CONSTANTS, lambda whole, place: next(iter(whole["config"].values())).update(
+        path_name="opaque_obj_0")),
+    "sample inputs": lambda entries, place: entries.update(
+        {"archive/data/sample_inputs/model.pt": pickles(place)["torch's zip"]}),
+    "old weights": lambda entries, place: entries.update(
+        {"archive/data/weights/model.pt": pickles(place)["torch's zip"]}),
+    "a library": lambda entries, place: entries.update({"archive/data/aotinductor/model/x.so": b"\x7fELF"}),
+    "a second model": lambda entries, place: entries.update({"archive/models/other.json": b"{}"}),
+    "a shell": called("torch.os.system"),
+    "a module": called("torch.hub.load"),
+    "a file": called("torch.ops.aten.from_file.default"),
+    "memory": called("torch.ops.aten._cudnn_init_dropout_state.default"),
+    "an attribute": called("torch.ops.aten.__class__"),
+    "a size that runs": with_size("__import__('os').system('touch {place}')"),
+    "a size that stops": with_size("breakpoint()"),
+    "a size without end": with_size("9**9**9**9"),
+    "guards": in_json("archive/models/model.json", lambda whole, place: whole.update(
+        guards_code=[f"__import__('os').system('touch {place}')"])),
+    "a name": in_json("archive/models/model.json", lambda whole, place: first_node(whole).update(
+        name=f"x=__import__('os').system('touch {place}')")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_an_archive_with_code_in_it_is_refused_before_torch_reads_it(tmp_path, archive, name):
+    entries = dict(archive)
+    CRAFTED[name](entries, tmp_path / "made")
+    assert entries != archive
+    data = hostile.zipped(list(entries.items()))
+    with pytest.raises(UnsafeInputError, match="must hold tensors and operators alone"):
+        runtimes.load("torch", {"model.pt2": memoryview(data)})
+    assert not (tmp_path / "made").exists()
+
+
+def test_torchs_own_reader_runs_what_an_archive_says(tmp_path, archive):
+    import torch
+
+    entries = dict(archive)
+    CRAFTED["sample inputs"](entries, tmp_path / "made")
+    with suppress(Exception):
+        torch.export.load(io.BytesIO(hostile.zipped(list(entries.items()))))
+    assert (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\0\0\0\0ET12", b"\0\0\0\0ET99" + bytes(99)])
+def test_what_is_no_program_of_executorch_is_refused(data):
+    pytest.importorskip("executorch")
+    with pytest.raises(UsageError, match="executorch cannot run this program|the program"):
+        runtimes.load("executorch", {"model.pte": memoryview(data)})
+
+
+def test_a_program_that_takes_its_process_down_takes_down_a_child(tmp_path, monkeypatch):
+    pytest.importorskip("executorch")
+    crashing = tmp_path / "python"
+    crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    crashing.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(crashing))
+    with pytest.raises(UsageError, match="damaged: executorch stopped with signal 11"):
+        runtimes.load("executorch", {"model.pte": memoryview(b"\0\0\0\0ET12" + bytes(40))})
+
+
+@pytest.mark.slow
+def test_changed_programs_of_executorch_are_run_or_refused():
+    pytest.importorskip("executorch")
+    from lichen.engine import graph
+
+    kind = hostile.Kind("executorch", [graph.executorch_of(kinds.a_model())], hostile.bytes_changed, print)
+    refused = 0
+    for number in range(12):
+        data = memoryview(hostile.changed(kind, number))
+        try:
+            runtimes.load("executorch", {"model.pte": data})(np.zeros((2, 1, 4, 4), np.uint8))
+        except LichenError:
+            refused += 1
+    assert refused > 4
 
 
 # Pictures and tables.
