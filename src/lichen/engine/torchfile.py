@@ -21,6 +21,8 @@ from torch.export import ExportedProgram
 from lichen.core.errors import UnsafeInputError, UsageError
 
 NAME = "model.pt2"
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""A fixed date in the archive: equal graphs give equal files."""
 OPERATIONS, SCHEMA = 10, 8
 """The version of aten's operators and the major version of the archive that are written and read."""
 ENTRY = re.compile(
@@ -99,7 +101,7 @@ def require_plain(data: bytes) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, held in entries.items():
-            archive.writestr(f"archive/{name}", held)
+            archive.writestr(zipfile.ZipInfo(f"archive/{name}", EPOCH), held)
     return packed.getvalue()
 
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+import lichen as li
 from lichen.core import session
 from lichen.core.calling import execute
 from lichen.core.errors import GateError, UsageError
 from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.data import arrays
-from lichen.engine import answer, evaluate, graph
+from lichen.engine import answer, evaluate, graph, programs
 
 export = by_address("deploy.export")
 
@@ -53,6 +54,47 @@ def test_every_format_and_runtime_answers_as_the_model(life, runtime, format):
         before.value == after.value
         and program.predict(images[:3])[0]["label"] == model.predict(images[:3])[0]["label"]
     )
+
+
+@pytest.mark.parametrize("runtime", ["torch", pytest.param("executorch", marks=pytest.mark.slow)])
+def test_a_program_that_is_asked_for_by_name_serves_alone_any_number_of_rows(life, runtime, tmp_path, capfd):
+    model, data = life
+    with session.using(Session()):
+        program = export(model, data, format=runtime)
+        with pytest.raises(UsageError, match=f"nothing writes a Model as onnx in float32 for {runtime}"):
+            export(model, data, format="onnx", runtime=runtime)
+    opened = li.open(program.save(tmp_path / "program.lichen"))
+    assert (opened.format, opened.runtime, opened.digest) == (runtime, runtime, program.digest)
+    images = data.rows("train").images
+    for rows in (1, 2, 7, 32, 50):
+        expected = answer.logits(model, images[:rows])
+        np.testing.assert_allclose(
+            answer.logits(opened, images[:rows]), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max()
+        )
+    assert opened.predict(images[:3]) and capfd.readouterr() == ("", "")
+
+
+def test_equal_models_make_equal_archives_without_places(life):
+    model, _ = life
+    made = graph.torch_of(model)
+    assert made == graph.torch_of(model)
+    assert b"lichen" not in made and b"site-packages" not in made
+
+
+@pytest.mark.slow
+def test_equal_models_make_equal_programs_for_phones(life):
+    model, _ = life
+    assert graph.executorch_of(model) == graph.executorch_of(model)
+
+
+def test_the_number_of_threads_of_a_phone_may_change_between_calls(life):
+    pytest.importorskip("executorch")
+    model, data = life
+    (program,) = programs.candidates(model, format="executorch").values()
+    images = data.rows("train").images[:3]
+    one, two = (answer.runner(program, threads=threads) for threads in (1, 2))
+    for run in (one, two, one, two):
+        np.testing.assert_allclose(run(images), answer.logits(model, images), rtol=1e-4, atol=1e-4)
 
 
 def test_the_runtime_is_a_recorded_decision_and_is_replayed(life):
