@@ -143,11 +143,12 @@ class _Deploy:
         model: Model | Program,
         data: Dataset,
         *,
-        format: Literal['auto', 'onnx', 'openvino'] = ...,
-        runtime: Literal['auto', 'onnxruntime', 'openvino'] = ...,
+        format: Literal['auto', 'onnx', 'openvino', 'executorch', 'torch'] = ...,
+        runtime: Literal['auto', 'onnxruntime', 'openvino', 'executorch', 'torch'] = ...,
         precision: Literal['float32', 'bfloat16', 'auto'] = ...,
         tolerance: float = ...,
         max_drop: float = ...,
+        max_flips: float = ...,
     ) -> Program:
         """write a model as an executable that answers as it does, checked row by row"""
         ...
