@@ -19,18 +19,8 @@ from lichen.report.markup import Markup, figure, grid, join, note, section, tabl
 
 HISTOGRAM_UP_TO = 40
 """Labels drawn; of more, the most frequent."""
-TOLD = (
-    "torch",
-    "numpy",
-    "onnx",
-    "onnxruntime",
-    "openvino",
-    "nncf",
-    "executorch",
-    "timm",
-    "transformers",
-    "torchvision",
-)
+TOLD = ("torch", "numpy", "onnx", "onnxruntime", "openvino", "nncf", "executorch", "timm", "transformers",
+        "torchvision")  # fmt: skip
 """Packages named first."""
 
 
