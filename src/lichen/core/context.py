@@ -11,7 +11,7 @@ from lichen.core import machine
 from lichen.core.array import Array
 from lichen.core.digest import canonical
 from lichen.core.errors import LichenError
-from lichen.core.model import pack, unpack
+from lichen.core.packing import pack, unpack
 from lichen.core.session import Session
 from lichen.core.store import now
 from lichen.core.value import Memory, find_blobs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lichen.core.array import Array
-from lichen.core.model import pack, unpack
+from lichen.core.packing import pack, unpack
 from lichen.core.value import Memory, Value
 
 
