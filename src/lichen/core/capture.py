@@ -67,6 +67,8 @@ def behind(value: Value) -> list[str | code.Code]:
     manifest = value.manifest
     nets = [part["net"] for part in manifest.get("parts", {}).values()]
     found = [unit(net, own.NETS) if ":" in net else find.net_module(net) for net in nets]
+    if any(part.get("base") for part in manifest.get("parts", {}).values()):
+        found.append("lichen.engine.merging")
     if manifest.get("task"):
         task = manifest["task"]["name"]
         found.append(unit(task, own.TASKS) if ":" in task else find.module_of("tasks", task))

@@ -6,6 +6,7 @@ LichenError                    (never raised itself)
 │   ├── OptionError            an option is unknown, missing or out of range
 │   ├── RecipeError            a recipe does not say a valid life
 │   ├── DataError              rows or columns do not fit the task
+│   ├── AdapterError           an adapter met another base than its own, or none
 │   ├── LeakError              a step other than evaluation touched the test split
 │   └── UnkeyableError         code or a captured object cannot be hashed
 ├── NotFoundError        3     a name, file, step, net or value does not exist
@@ -71,6 +72,10 @@ class RecipeError(UsageError):
 
 
 class DataError(UsageError):
+    pass
+
+
+class AdapterError(UsageError):
     pass
 
 

@@ -70,6 +70,7 @@ ASSETS = {"labels?": [str], "mean?": [number], "std?": [number], "image_shape?":
 INTERVAL = {"value": number, "low": number, "high": number}
 SPLIT = {"num_rows": natural, "digest": blob, "rows": PIECE, "index?": PIECE, "content?": PIECE}
 IMAGE = {"channels": natural, "height": Maybe(natural), "width": Maybe(natural)}
+PART = {"net": str, "options": dict, "weights": Each(tensor), "base?": blob, "adapter?": dict}
 FORMS: dict[str, Form] = {
     "dataset": {
         "splits": Each(SPLIT), "policy": [{"op": str}],
@@ -79,7 +80,7 @@ FORMS: dict[str, Form] = {
     "environment": {},
     "model": {
         "face": str, "task": Maybe(TASK), "assets": ASSETS,
-        "parts": Each({"net": str, "options": dict, "weights": Each(tensor)}),
+        "parts": Each(PART),
     },
     "program": {
         "format": str, "files": Each({"blob": blob, "size": natural}), "runtime": str, "precision": str,
@@ -116,6 +117,8 @@ def check(manifest: Any, sizes: Mapping[str, int]) -> None:
             raise Misfit("its face must be one of its parts")
         for name, part in manifest["parts"].items():
             _check_tensors(part["weights"], sizes, f"parts.{name}")
+            if (part.get("base") is None) != (part.get("adapter") is None):
+                raise Misfit(f"parts.{name[:80]} must have both `base` and `adapter`, or neither")
     if manifest["kind"] == "scores":
         _check_tensors(manifest["answers"], sizes, "answers")
         if manifest["headline"] not in manifest["metrics"]:

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from lichen.core import find
 from lichen.core.array import Array
+from lichen.core.digest import digest_json, short
+from lichen.core.errors import AdapterError
 from lichen.core.packing import pack, unpack
 from lichen.core.value import Chain, Memory, Value, count_text, size_text
 
 if TYPE_CHECKING:
     from torch import nn
+
+ADAPTER = "adapter"
+"""What the part of an adapter is called."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -21,6 +26,10 @@ class Model(Value):
 
     `parts[name]` is `{"net": address, "options": {...}, "weights": {tensor: entry}}`; one part is the face
     that tasks talk to. `assets` are small JSON values (labels, normalisers); `task` names what is learnt.
+
+    An adapter is a part that also has `adapter`, how it changes its base's tensors, and `base`, the digest of
+    the part that it changes. It is the face; the base beside it keeps its blobs, shared with the model that
+    it came from.
     """
 
     kind: ClassVar[str] = "model"
@@ -82,9 +91,100 @@ class Model(Value):
         return self.manifest["assets"]
 
     def weights(self, part: str | None = None) -> dict[str, Array]:
-        """The tensors of a part (the face's without a name), read-only and mapped where possible."""
+        """The tensors that the face computes with, its adapter merged; of a named part those that it holds.
+
+        They are read-only, and mapped where possible.
+
+        Raises:
+            AdapterError: the face is an adapter whose base is not here.
+        """
+        if part is None and self.is_adapted:
+            merged = find.load("lichen.engine.merging:merged")
+            return merged(self.weights(self._base), self.weights(self.manifest["face"]), self.face[ADAPTER])
         entries = self.manifest["parts"][part or self.manifest["face"]]["weights"]
         return {name: unpack(entry, self.blobs) for name, entry in entries.items()}
+
+    @property
+    def is_adapted(self) -> bool:
+        """Whether the face is an adapter, with its base or alone."""
+        return self.face.get("base") is not None
+
+    def part_digest(self, part: str | None = None) -> str:
+        """What an adapter knows its base by: net, options and weights, whatever the task and labels."""
+        return digest_json(self.manifest["parts"][part or self.manifest["face"]])
+
+    @property
+    def _base(self) -> str:
+        """The name of the part that the adapter changes."""
+        parts = self.manifest["parts"]
+        found = [name for name in parts if self.part_digest(name) == self.face["base"]]
+        if not found:
+            raise AdapterError(
+                f"an adapter answers only on its base, {short(self.face['base'])} (`{self.net}`)",
+                hint="adapter.onto(base)",
+            )
+        return found[0]
+
+    def _without(self, part: str) -> dict[str, Any]:
+        return {name: entry for name, entry in self.manifest["parts"].items() if name != part}
+
+    def adapted(
+        self,
+        weights: Mapping[str, Array],
+        *,
+        adapter: Mapping[str, Any],
+        options: Mapping[str, Any],
+        assets: Mapping[str, Any],
+    ) -> Model:
+        """This model under an adapter: its own part stays as it is, down to the blobs.
+
+        Args:
+            weights: the adapter's tensors, and those that stand in for the base's own of the same name.
+            adapter: how it changes the base; JSON.
+            options: of the net as it is with the adapter, such as another number of outputs.
+        """
+        assert not self.is_adapted
+        memory, part = Memory(), self.manifest["face"]
+        face = {
+            "net": self.net, "options": dict(options), "weights": pack(weights, memory),
+            "adapter": dict(adapter), "base": self.part_digest(part),
+        }  # fmt: skip
+        parts = {**self.manifest["parts"], ADAPTER: face}
+        manifest = {**self.manifest, "face": ADAPTER, "parts": parts, "assets": dict(assets)}
+        return replace(self, manifest=manifest, blobs=Chain((memory, self.blobs)), made=None)
+
+    def adapter(self) -> Model:
+        """The adapter alone: small to keep and to send, and of use to whoever has the base.
+
+        Raises:
+            AdapterError: there is none.
+        """
+        if not self.is_adapted:
+            raise AdapterError(f"this model of `{self.net}` has no adapter", hint="adapt.adapter trains one")
+        parts = self.manifest["parts"]
+        kept = {name: parts[name] for name in parts if self.part_digest(name) != self.face["base"]}
+        return replace(self, manifest={**self.manifest, "parts": kept}, made=None)
+
+    def onto(self, base: Model) -> Model:
+        """This adapter on its base: the model that it was taken from, digest and all.
+
+        Args:
+            base: the model that the adapter was trained on, or any that has the same base.
+
+        Raises:
+            AdapterError: it was trained on another base; says both digests.
+        """
+        alone = self.adapter()
+        part = base._base if base.is_adapted else base.manifest["face"]
+        if base.part_digest(part) != alone.face["base"]:
+            raise AdapterError(
+                f"an adapter goes onto the base it was trained on, {short(alone.face['base'])}"
+                f" (`{alone.net}`), not onto {short(base.part_digest(part))} (`{base.net}`)",
+                hint="its lineage says which model that was: lichen show",
+            )
+        parts = {part: base.manifest["parts"][part], **alone.manifest["parts"]}
+        blobs = Chain((self.blobs, base.blobs))
+        return replace(self, manifest={**alone.manifest, "parts": parts}, blobs=blobs, made=None)
 
     def with_weights(
         self,
@@ -93,13 +193,18 @@ class Model(Value):
         options: Mapping[str, Any] | None = None,
         assets: Mapping[str, Any] | None = None,
     ) -> Model:
-        """The same net and task with other tensors; unchanged tensors keep their blobs."""
+        """The same net and task with other tensors; unchanged tensors keep their blobs.
+
+        Of an adapted model these stand in for the base and the adapter together.
+        """
         memory = Memory()
-        face = dict(self.face, weights=pack(weights, memory))
-        if options is not None:
-            face["options"] = dict(options)
-        parts = {**self.manifest["parts"], self.manifest["face"]: face}
-        manifest = {**self.manifest, "parts": parts}
+        face = {
+            "net": self.net, "options": dict(self.options if options is None else options),
+            "weights": pack(weights, memory),
+        }  # fmt: skip
+        name = self._base if self.is_adapted else self.manifest["face"]
+        parts = {**self._without(self.manifest["face"]), name: face}
+        manifest = {**self.manifest, "face": name, "parts": parts}
         if assets is not None:
             manifest["assets"] = dict(assets)
         return replace(self, manifest=manifest, blobs=Chain((memory, self.blobs)), made=None)
@@ -130,6 +235,10 @@ class Model(Value):
             "parameters": count_text(self.num_params),
             "size": size_text(self.size_bytes),
         }
+        if self.is_adapted:
+            size_bytes = sum(entry["size"] for entry in self.face["weights"].values())
+            facts["adapter"] = f"{self.face[ADAPTER].get('method', '')} of {size_text(size_bytes)}"
+            facts["base"] = short(self.face["base"])
         return {**facts, "task": self.task} if self.task else facts
 
 
