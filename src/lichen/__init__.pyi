@@ -35,6 +35,33 @@ from lichen.core.value import Value
 __version__: str
 
 class _Adapt:
+    def adapter(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        method: Literal['lora', 'rslora', 'dora', 'ia3'] = ...,
+        rank: int = ...,
+        alpha: float | None = ...,
+        targets: list[str] | None = ...,
+        dropout: float = ...,
+        epochs: int = ...,
+        head_epochs: int = ...,
+        head: Literal['auto', 'keep', 'new'] = ...,
+        batch_size: int | None = ...,
+        rate: float | None = ...,
+        head_rate: float = ...,
+        weight_decay: float = ...,
+        schedule: Literal['cosine', 'linear', 'triangular', 'constant', 'step'] = ...,
+        warmup: float = ...,
+        label_smoothing: float = ...,
+        clip: float | None = ...,
+        patience: int | None = ...,
+        precision: Literal['auto', 'float32', 'bfloat16'] = ...,
+        seed: int = ...,
+    ) -> Model:
+        """a few numbers beside each frozen layer learn other rows or labels; the base stays as it is"""
+        ...
     def calibrate(
         self,
         model: Model,
@@ -71,6 +98,12 @@ class _Adapt:
         callback: Callable[..., Any] | None = ...,
     ) -> Model:
         """a trained model learns other rows or labels: a new head first, then what is not frozen"""
+        ...
+    def merge(
+        self,
+        model: Model,
+    ) -> Model:
+        """fold an adapter into its base: one plain net that answers as both did"""
         ...
 
 adapt: _Adapt

@@ -22,8 +22,8 @@ def base(seed=0, **more):
         "head.weight": array((3, 64), 1),
         "a.bias": array(LARGE[:1], 2),
     }
-    return Model.build(net="mlp", options={"num_outputs": 3}, weights=weights, assets={"labels": ["x", "y", "z"]},
-                       **more)  # fmt: skip
+    assets = {"labels": ["x", "y", "z"]}
+    return Model.build(net="mlp", options={"num_outputs": 3}, weights=weights, assets=assets, **more)
 
 
 def adapted(model, seed=9):

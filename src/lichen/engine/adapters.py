@@ -1,0 +1,158 @@
+"""adapters: a few new numbers per layer that learn in place of its weights; peft puts them in.
+
+What is adapted is a function of a net's layers, whatever the net is for: linear layers and convolutions whose
+arithmetic is torch's own, all but the head, which learns as it is.
+Papers: Hu et al. 2021 (LoRA); Kalajdzievski 2023 (rsLoRA); Liu et al. 2024 (DoRA); Liu et al. 2022 (IA3).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import types
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from lichen.core.array import Array
+from lichen.core.errors import OptionError, UsageError, missing_package, nearest
+from lichen.engine import backend
+
+NAME = "default"
+"""What peft calls an adapter where nobody says."""
+KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+HELD = {"lora_A": "lora_A", "lora_B": "lora_B", "magnitude": "lora_magnitude_vector", "scale": "ia3_l"}
+"""Where a layer of peft holds what we keep as `layer.<kind>`."""
+
+
+def targets(module: nn.Module, method: str, wanted: Sequence[str] | None = None) -> list[str]:
+    """The layers of a net that a method adapts, in order.
+
+    Args:
+        wanted: only layers whose names are these or end in them, such as `qkv`; None: all.
+
+    Raises:
+        UsageError: the net has none. OptionError: none is called so.
+    """
+    hidden = {id(part) for layer in module.modules() if isinstance(layer, nn.MultiheadAttention)
+              for part in layer.modules()}  # fmt: skip
+    found = [
+        name for name, layer in module.named_modules()
+        if name and name.partition(".")[0] != "head" and id(layer) not in hidden and _takes(layer, method)
+    ]  # fmt: skip
+    if not found:
+        raise UsageError(f"{type(module).__name__} has no layer but its head that {method} can adapt")
+    for ending in wanted or ():
+        if not any(_is_called(name, ending) for name in found):
+            raise OptionError(f"no layer that {method} adapts is called `{ending}`",
+                              hint=nearest(ending, {name.rpartition(".")[2] for name in found}))  # fmt: skip
+    return [name for name in found if wanted is None or any(_is_called(name, ending) for ending in wanted)]
+
+
+def _is_called(name: str, ending: str) -> bool:
+    return name == ending or name.endswith(f".{ending}")
+
+
+def _takes(layer: nn.Module, method: str) -> bool:
+    """Whether what a layer computes is linear in a weight that nobody else reads."""
+    kind = next((kind for kind in KINDS if isinstance(layer, kind)), None)
+    # A layer that changes its weight or input on the way, as a standardised convolution does, would answer
+    # otherwise with the adapter merged.
+    if kind is None or type(layer).forward is not kind.forward:
+        return False
+    if isinstance(layer, nn.Linear) or method == "ia3":
+        return True
+    assert isinstance(layer, _ConvNd)
+    # peft's own convolutions for the small matrices take neither groups, dilation nor padding of other kinds.
+    return layer.groups == 1 and set(layer.dilation) == {1} and layer.padding_mode == "zeros"
+
+
+def put_in(module: nn.Module, adapter: Mapping[str, Any], *, dropout: float = 0.0, seed: int = 0) -> None:
+    """Puts a fresh adapter into a net, which answers as before; only it and the head are left to learn.
+
+    Args:
+        adapter: `method`, `rank`, `alpha` and the names of the `layers`.
+        dropout: of what goes into the adapter while it learns.
+    """
+    with _quietly(), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        peft = _library()
+        peft.inject_adapter_in_model(_config(peft, adapter, dropout), module)
+    for name, parameter in module.named_parameters():
+        if name.startswith("head."):
+            parameter.requires_grad_(True)
+    for layer in module.modules():
+        if "DoraConv" in type(layer).__name__:
+            layer.get_lora_weight = types.MethodType(_product, layer)  # type: ignore[assignment]
+
+
+def _config(peft: Any, adapter: Mapping[str, Any], dropout: float) -> Any:
+    names = "|".join(map(re.escape, adapter["layers"]))  # whole names: peft takes those of a list for endings
+    if adapter["method"] == "ia3":
+        return peft.IA3Config(target_modules=names, feedforward_modules=[])
+    return peft.LoraConfig(
+        r=adapter["rank"], lora_alpha=adapter["alpha"], lora_dropout=dropout, target_modules=names,
+        use_rslora=adapter["method"] == "rslora", use_dora=adapter["method"] == "dora",
+    )  # fmt: skip
+
+
+def _product(layer: nn.Module, lora_A: nn.Module, lora_B: nn.Module, adapter_name: str = NAME) -> Tensor:
+    """B A as peft's own method has it, also where the kernels are stored channels last."""
+    return lora_B.weight.flatten(1) @ lora_A.weight.flatten(1)  # type: ignore[operator]
+
+
+def taken_out(module: nn.Module, adapter: Mapping[str, Any]) -> dict[str, Array]:
+    """The tensors of the adapter in a net, and the head's."""
+    found = {
+        f"{name}.{kind}": _tensor(getattr(module.get_submodule(name), place)[NAME])
+        for name in adapter["layers"]
+        for kind, place in HELD.items()
+        if hasattr(module.get_submodule(name), place) and NAME in getattr(module.get_submodule(name), place)
+    }
+    head = {name: tensor for name, tensor in module.state_dict().items() if name.startswith("head.")}
+    return {name: backend.array_of(tensor) for name, tensor in {**found, **head}.items()}
+
+
+def _tensor(held: nn.Module | Tensor) -> Tensor:
+    return held.weight if isinstance(held, nn.Module) else held  # type: ignore[return-value]
+
+
+def require_untouched(module: nn.Module, base: Mapping[str, Array]) -> None:
+    """Checks that a net under an adapter holds its base bit by bit.
+
+    Raises:
+        UsageError: something of it moved while the adapter learnt, so that it would not fit its base.
+    """
+    own = {name.replace(".base_layer.", "."): tensor for name, tensor in module.state_dict().items()}
+    for name, array in base.items():
+        if not name.startswith("head.") and not torch.equal(own[name].cpu(), backend.tensor_of(array)):
+            raise UsageError(
+                f"a base must stay as it is while an adapter learns; the net changed `{name}` by itself",
+                hint="a norm that follows its inputs needs parameters to be frozen by: affine=True",
+            )
+
+
+def _library() -> Any:
+    try:
+        import peft
+    except ImportError:
+        raise missing_package("peft", "adapters") from None
+    return peft
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The library and what it imports speak of themselves."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,165 @@
+"""adapter: a few numbers beside each frozen layer learn other rows or labels; the base stays as it is.
+
+A new head is trained alone first, as fine-tuning does it. What is stored is the adapter and the head; the
+base is shared with the model that it came from.
+Papers: Hu et al. 2021 (LoRA); Kalajdzievski 2023 (rsLoRA); Liu et al. 2024 (DoRA); Liu et al. 2022 (IA3).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import GateError, UsageError
+from lichen.core.model import Model
+from lichen.core.progress import Run
+from lichen.core.schema import Count, Fraction, Natural, Positive, Seed
+from lichen.core.step import step
+from lichen.core.value import count_text
+from lichen.engine import adapters, parity, probe, supervised
+from lichen.engine.job import Settings
+from lichen.engine.lesson import Lesson
+from lichen.engine.phase import Phase
+from lichen.engine.task import task_of
+
+EXACT = 1e-4
+"""Share of the largest output that merging may change."""
+NUM_ASKED = 64
+RATES = {"lora": 0.003, "rslora": 0.001, "dora": 0.003, "ia3": 0.01}
+"""Peak rates of AdamW: of the methods' own papers and of what pictures of 64 pixels showed (docs/log.md)."""
+
+
+@step(splits=("train", "validation"), without={"epochs": 0})
+def adapter(
+    model: Model,
+    data: Dataset,
+    *,
+    method: Literal["lora", "rslora", "dora", "ia3"] = "lora",
+    rank: Count = 8,
+    alpha: Positive | None = None,
+    targets: list[str] | None = None,
+    dropout: Fraction = 0.0,
+    epochs: Natural = 5,
+    head_epochs: Natural = 20,
+    head: Literal["auto", "keep", "new"] = "auto",
+    batch_size: Count | None = None,
+    rate: Positive | None = None,
+    head_rate: Positive = 0.003,
+    weight_decay: Positive = 0.01,
+    schedule: Literal["cosine", "linear", "triangular", "constant", "step"] = "cosine",
+    warmup: Positive = 0.5,
+    label_smoothing: Fraction = 0.0,
+    clip: Positive | None = None,
+    patience: Natural | None = None,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    seed: Seed = 0,
+    run: Run,
+) -> Model:
+    """Trains an adapter and a head on a model that is not touched, batch-norm's figures included.
+
+    Args:
+        method: lora adds a product of two thin matrices to each weight; rslora scales it so that large ranks
+            learn; dora learns the length of each output's weights apart; ia3 only scales outputs.
+        rank: of the two matrices; ia3 has none.
+        alpha: the product counts alpha / rank times (rslora: over the root of the rank); None: twice the
+            rank.
+        targets: the layers to adapt by their names or how these end, such as [qkv, proj]; None: every linear
+            layer and convolution but the head.
+        dropout: of what goes into the matrices while they learn.
+        epochs: over the train rows, after those of a new head alone; 0: the head only.
+        head_epochs: of a new head on cached features of the rows as they are; they cost seconds.
+        head: auto replaces it where the data's labels are not the model's; keep insists on it; new replaces
+            it.
+        rate: the peak rate of AdamW; None: the method's usual one.
+        head_rate: that of the new head alone.
+
+    Raises:
+        UsageError: the model has an adapter already, or no layer that takes one.
+        GateError: merged, the adapter would not answer as it does beside its base.
+    """
+    if model.is_adapted:
+        raise UsageError("the model has an adapter already", hint="adapt.merge makes it a base")
+    task = task_of(model.task)
+    task.check(data, "train")
+    module, assets, options = model.torch(), {**model.assets, "labels": data.labels}, dict(model.options)
+    is_new = assets.pop("is_head_new", False)
+    if _takes_new_head(model, data, head):
+        is_new, options["num_outputs"] = True, _replace_head(module, task.num_outputs(data), options, seed)
+    lesson = Lesson(
+        task=task, data=data, assets=assets, batch_size=batch_size, label_smoothing=label_smoothing,
+        num_judged=supervised.num_judged(data) if patience is None else None,
+    )  # fmt: skip
+    if is_new and head_epochs:
+        alone = Settings(
+            epochs=head_epochs, optimizer="adamw", rate=head_rate, weight_decay=weight_decay, seed=seed
+        )
+        cache = probe.cached(module, lesson, precision=precision, run=run)
+        probe.train(module, cache, lesson, alone, run=Phase(run, "head"))
+    layers = adapters.targets(module, method, targets)
+    about = {"method": method, "rank": rank, "alpha": alpha or 2.0 * rank, "layers": layers}
+    adapters.put_in(module.to("cpu"), about, dropout=dropout, seed=seed)
+    if epochs:
+        settings = Settings(
+            epochs=epochs, optimizer="adamw", rate=rate or RATES[method], weight_decay=weight_decay,
+            schedule=schedule, warmup=warmup, clip=clip, patience=patience, precision=precision, seed=seed,
+        )  # fmt: skip
+        lesson.fit(module, settings, run=run, about={"net": model.net, "adapter": method})
+    adapters.require_untouched(module.to("cpu"), model.weights())
+    made = model.adapted(adapters.taken_out(module, about), adapter=about, options=options, assets=assets)
+    _report(module, made, _difference(module, made, data), run)
+    return made
+
+
+def _takes_new_head(model: Model, data: Dataset, head: str) -> bool:
+    is_same = list(model.assets.get("labels") or []) == data.labels
+    if head == "keep" and not is_same:
+        raise UsageError(
+            "the model's labels must be the data's to keep its head", hint="head='new' replaces it"
+        )
+    return head == "new" or not is_same
+
+
+def _replace_head(module: nn.Module, num_outputs: int, options: dict[str, Any], seed: int) -> int:
+    """A fresh last layer of the width that the features have."""
+    old = probe.head_of(module)
+    if "num_outputs" not in options:
+        raise UsageError("the net's builder must take `num_outputs` to be given a new head")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        module.head = nn.Linear(old.in_features, num_outputs, bias=old.bias is not None)
+    return num_outputs
+
+
+def _difference(module: nn.Module, made: Model, data: Dataset) -> float:
+    """The largest difference that merging makes to an output of some rows, as a share of the largest.
+
+    Raises:
+        GateError: it is too large.
+    """
+    rows, task = parity.judging_rows(data), task_of(made.task)
+    chosen = supervised.judged_rows(rows, NUM_ASKED)
+    images_NCHW = rows.batch(chosen, supervised.side(rows, made.assets["image_shape"]))
+    beside_NK, merged_NK = (
+        supervised.outputs_of(net.eval(), images_NCHW, task, made.assets) for net in (module, made.torch())
+    )
+    worst = float(np.abs(beside_NK - merged_NK).max() / max(np.abs(beside_NK).max(), 1e-12))
+    if not worst <= EXACT:
+        raise GateError(
+            f"merged, the adapter must answer as it does beside its base to {EXACT:g} of the largest output;"
+            f" it differs by {worst:.2g}",
+            hint="targets=[...] without the layers whose weights the net also reads elsewhere",
+        )
+    return worst
+
+
+def _report(module: nn.Module, made: Model, worst: float, run: Run) -> None:
+    learnt = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+    run.emit(
+        "note",
+        text=f"{count_text(learnt)} of {count_text(made.num_params)} numbers learnt, in"
+        f" {len(made.face['adapter']['layers'])} layers and the head; merged it answers alike to {worst:.1e}",
+    )
