@@ -28,6 +28,7 @@ SECTIONS = (
     "ablation",
     "quality",
     "samples",
+    "why",
     "augmentation",
     "lineage",
     "recipe",
@@ -115,6 +116,12 @@ def test_figures_of_the_life_are_on_the_page(digits, tmp_path):
     assert text.count('class="shot"') >= 20 and "data:image/png;base64," in text
     assert len(scores.history[scores.calls[2].id]) == 3
     store.close()
+
+
+def test_a_program_is_explained_by_the_model_it_was_made_of(digits, tmp_path):
+    pytest.importorskip("captum")
+    written(*digits, tmp_path / "r.html")
+    assert "They are of the model" in (tmp_path / "r.html").read_text()
 
 
 def test_equal_findings_make_equal_bytes_also_in_a_fresh_process(digits, tmp_path):

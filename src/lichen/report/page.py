@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lichen.core.session import Session
 from lichen.core.value import Value
-from lichen.report import curves, findings, graph, life, origin, quality, samples, style, verdict
+from lichen.report import attribution, curves, findings, graph, life, origin, quality, samples, style, verdict
 from lichen.report.findings import Findings
 from lichen.report.markup import Markup, join, tag
 
@@ -19,6 +19,7 @@ PARTS = (
     curves.ablation,
     quality.quality,
     samples.samples,
+    attribution.attribution,
     samples.augmentation,
     graph.lineage,
     origin.written,
@@ -34,6 +35,7 @@ LINKS = (
     ("ablation", "ablation"),
     ("quality", "quality"),
     ("samples", "samples"),
+    ("why", "why"),
     ("augmentation", "augmentation"),
     ("lineage", "lineage"),
     ("recipe", "recipe"),

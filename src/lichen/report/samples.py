@@ -30,20 +30,28 @@ SEED = 0
 def samples(found: Findings) -> Markup:
     """Random, worst and confidently wrong rows of validation."""
     scores = found.last.scores
-    if (
-        scores is None
-        or found.data is None
-        or not {"truth", "answer", "confidence"} <= scores.answers().keys()
-    ):
-        return section("samples", "Samples", note("There are no answers to show rows of."))
-    if scores.manifest["data"] != found.data.identity((scores.split,)):
-        return section("samples", "Samples", note("The scores are of other rows than this life's."))
+    if reason := unshown(found):
+        return section("samples", "Samples", note(reason))
+    assert scores is not None
     answers = {name: array.numpy() for name, array in scores.answers().items()}
     try:
         parts = [_group(found, scores, answers, title, rows) for title, rows in groups(answers)]
     except (LichenError, OSError) as error:
         return section("samples", "Samples", note(f"The rows are gone: {gone(error)}"))
     return section("samples", "Samples", *parts)
+
+
+def unshown(found: Findings) -> str:
+    """Why there are no answers to rows of this life; nothing where there are."""
+    scores = found.last.scores
+    if (
+        scores is None
+        or found.data is None
+        or not {"truth", "answer", "confidence"} <= scores.answers().keys()
+    ):
+        return "There are no answers to show rows of."
+    is_same = scores.manifest["data"] == found.data.identity((scores.split,))
+    return "" if is_same else "The scores are of other rows than this life's."
 
 
 def gone(error: LichenError | OSError) -> str:
@@ -55,7 +63,7 @@ def gone(error: LichenError | OSError) -> str:
     )
 
 
-def groups(answers: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+def groups(answers: dict[str, np.ndarray], num_shown: int = PER_GROUP) -> list[tuple[str, np.ndarray]]:
     """Rows to show: some by the hash of their place, the highest losses, the most certain errors."""
     num_rows = len(answers["truth"])
     hashes_N = draws.hashes(np.arange(num_rows), seed=SEED, epoch=0)
@@ -63,9 +71,9 @@ def groups(answers: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
     certain = wrong[np.argsort(-answers["confidence"][wrong], kind="stable")]
     loss_N = answers.get("loss", -answers["outcome"])
     return [
-        ("At random", np.argsort(hashes_N, kind="stable")[:PER_GROUP]),
-        ("Worst: the highest losses", np.argsort(-loss_N, kind="stable")[:PER_GROUP]),
-        ("Wrong with confidence", certain[:PER_GROUP]),
+        ("At random", np.argsort(hashes_N, kind="stable")[:num_shown]),
+        ("Worst: the highest losses", np.argsort(-loss_N, kind="stable")[:num_shown]),
+        ("Wrong with confidence", certain[:num_shown]),
     ]
 
 

@@ -127,6 +127,13 @@ svg path { fill: none; }
 .shot p { margin: 4px 0 0; font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
 .shot b { font-weight: 600; } .shot span, .shot small { display: block; }
   .shot small { color: var(--soft); font-size: 11px; }
+.reasons { display: grid; grid-template-columns: repeat(auto-fill, minmax(200px, 1fr)); gap: 18px 22px; }
+.beside { display: flex; gap: 4px; }
+.beside figure { flex: 1; margin: 0; max-width: 50%; }
+.beside img { width: 100%; height: auto; border-radius: 4px; image-rendering: pixelated; display: block; }
+.beside p { margin: 4px 0 0; font-size: 12px; line-height: 1.3; overflow-wrap: anywhere; }
+.beside figure + figure p { color: var(--soft); }
+.reason small { color: var(--soft); font-size: 11px; } .reason small.bad { color: var(--bad); }
 .bad { color: var(--bad); }
 .draws { display: grid; grid-template-columns: repeat(10, 1fr); gap: 4px; margin-bottom: 4px; }
 .draws img { width: 100%; height: auto; display: block; border-radius: 3px; image-rendering: pixelated; }
@@ -141,7 +148,7 @@ footer { margin-top: 64px; padding-top: 16px; border-top: 1px solid var(--rule);
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 11px; } nav { display: none; }
-  section { break-inside: auto; margin-top: 28px; } figure, .shot, tr { break-inside: avoid; }
+  section { break-inside: auto; margin-top: 28px; } figure, .shot, .reason, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; }
   .grid { grid-template-columns: 1fr 1fr; gap: 16px 24px; }
   table { font-size: 10px; } th, td { padding: 4px 8px 4px 0; }
