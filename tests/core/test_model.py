@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import lichen as li
+from lichen.core import capture
 from lichen.core.array import Array
 from lichen.core.errors import AdapterError, UnsafeInputError
 from lichen.core.model import Model
@@ -112,3 +113,8 @@ def test_an_adapter_that_names_no_base_is_no_value(tmp_path):
     manifest = {**model.manifest, "parts": {**model.manifest["parts"], "adapter": face}}
     with pytest.raises(UnsafeInputError, match="neither"):
         li.open(Model(manifest=manifest, blobs=model.blobs).save(tmp_path / "c.lichen"))
+
+
+def test_how_adapters_are_merged_is_a_part_of_the_key_of_what_takes_one():
+    assert "lichen.engine.merging" in capture.behind(adapted(base()))
+    assert "lichen.engine.merging" not in capture.behind(base())

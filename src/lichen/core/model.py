@@ -100,7 +100,9 @@ class Model(Value):
         """
         if part is None and self.is_adapted:
             merged = find.load("lichen.engine.merging:merged")
-            return merged(self.weights(self._base), self.weights(self.manifest["face"]), self.face[ADAPTER])
+            return merged(
+                self.weights(self.base_part), self.weights(self.manifest["face"]), self.face[ADAPTER]
+            )
         entries = self.manifest["parts"][part or self.manifest["face"]]["weights"]
         return {name: unpack(entry, self.blobs) for name, entry in entries.items()}
 
@@ -114,7 +116,7 @@ class Model(Value):
         return digest_json(self.manifest["parts"][part or self.manifest["face"]])
 
     @property
-    def _base(self) -> str:
+    def base_part(self) -> str:
         """The name of the part that the adapter changes."""
         parts = self.manifest["parts"]
         found = [name for name in parts if self.part_digest(name) == self.face["base"]]
@@ -175,7 +177,7 @@ class Model(Value):
             AdapterError: it was trained on another base; says both digests.
         """
         alone = self.adapter()
-        part = base._base if base.is_adapted else base.manifest["face"]
+        part = base.base_part if base.is_adapted else base.manifest["face"]
         if base.part_digest(part) != alone.face["base"]:
             raise AdapterError(
                 f"an adapter goes onto the base it was trained on, {short(alone.face['base'])}"
@@ -202,7 +204,7 @@ class Model(Value):
             "net": self.net, "options": dict(self.options if options is None else options),
             "weights": pack(weights, memory),
         }  # fmt: skip
-        name = self._base if self.is_adapted else self.manifest["face"]
+        name = self.base_part if self.is_adapted else self.manifest["face"]
         parts = {**self._without(self.manifest["face"]), name: face}
         manifest = {**self.manifest, "face": name, "parts": parts}
         if assets is not None:

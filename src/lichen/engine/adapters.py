@@ -21,6 +21,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from lichen.core.array import Array
 from lichen.core.errors import OptionError, UsageError, missing_package, nearest
+from lichen.core.model import Model
 from lichen.engine import backend
 
 NAME = "default"
@@ -106,20 +107,42 @@ def _product(layer: nn.Module, lora_A: nn.Module, lora_B: nn.Module, adapter_nam
     return lora_B.weight.flatten(1) @ lora_A.weight.flatten(1)  # type: ignore[operator]
 
 
+def beside(model: Model) -> nn.Module:
+    """The net of an adapted model with the adapter still beside its base, not merged."""
+    own, adapter = model.weights(model.manifest["face"]), model.face["adapter"]
+    base = _but_head(model.weights(model.base_part))
+    module = model.with_weights({**model.weights(), **base}).torch()
+    put_in(module, adapter)
+    with torch.no_grad():
+        for name in adapter["layers"]:
+            for kind, held in _held(module.get_submodule(name)).items():
+                held.copy_(backend.tensor_of(own[f"{name}.{kind}"]))
+    return module.eval()
+
+
 def taken_out(module: nn.Module, adapter: Mapping[str, Any]) -> dict[str, Array]:
     """The tensors of the adapter in a net, and the head's."""
     found = {
-        f"{name}.{kind}": _tensor(getattr(module.get_submodule(name), place)[NAME])
+        f"{name}.{kind}": tensor
         for name in adapter["layers"]
-        for kind, place in HELD.items()
-        if hasattr(module.get_submodule(name), place) and NAME in getattr(module.get_submodule(name), place)
+        for kind, tensor in _held(module.get_submodule(name)).items()
     }
     head = {name: tensor for name, tensor in module.state_dict().items() if name.startswith("head.")}
     return {name: backend.array_of(tensor) for name, tensor in {**found, **head}.items()}
 
 
-def _tensor(held: nn.Module | Tensor) -> Tensor:
-    return held.weight if isinstance(held, nn.Module) else held  # type: ignore[return-value]
+def _held(layer: nn.Module) -> dict[str, Tensor]:
+    """The adapter's tensors in a layer of peft, under our names."""
+    found = {}
+    for kind, place in HELD.items():
+        held = getattr(layer, place, {})
+        if NAME in held:
+            found[kind] = held[NAME].weight if isinstance(held[NAME], nn.Module) else held[NAME]
+    return found
+
+
+def _but_head(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: array for name, array in arrays.items() if not name.startswith("head.")}
 
 
 def require_untouched(module: nn.Module, base: Mapping[str, Array]) -> None:
@@ -129,8 +152,8 @@ def require_untouched(module: nn.Module, base: Mapping[str, Array]) -> None:
         UsageError: something of it moved while the adapter learnt, so that it would not fit its base.
     """
     own = {name.replace(".base_layer.", "."): tensor for name, tensor in module.state_dict().items()}
-    for name, array in base.items():
-        if not name.startswith("head.") and not torch.equal(own[name].cpu(), backend.tensor_of(array)):
+    for name, array in _but_head(base).items():
+        if not torch.equal(own[name].cpu(), backend.tensor_of(array)):
             raise UsageError(
                 f"a base must stay as it is while an adapter learns; the net changed `{name}` by itself",
                 hint="a norm that follows its inputs needs parameters to be frozen by: affine=True",

@@ -64,7 +64,7 @@ def _groups(found: Findings, model: Model) -> list[Markup]:
     return [*shown, note(
         "Orange spoke for the class under a picture, blue against it: integrated gradients from the mean"
         " picture, by captum. What pixels gave adds up to what the output gained, to"
-        f" {figures.share(max(errors))} here. They say what the net went by, not whether that was right.{others}"
+        f" {figures.share(max(errors))} here. It says what the net went by, not if that was right.{others}"
     )]  # fmt: skip
 
 
