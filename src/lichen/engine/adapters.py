@@ -48,11 +48,16 @@ def targets(module: nn.Module, method: str, wanted: Sequence[str] | None = None)
     ]  # fmt: skip
     if not found:
         raise UsageError(f"{type(module).__name__} has no layer but its head that {method} can adapt")
-    for ending in wanted or ():
+    if wanted is None:
+        return found
+    ends = {name.rpartition(".")[2] for name in found}
+    known = [*found, *(end for end in ends if not end.isdigit())]
+    for ending in wanted or [""]:
         if not any(_is_called(name, ending) for name in found):
-            raise OptionError(f"no layer that {method} adapts is called `{ending}`",
-                              hint=nearest(ending, {name.rpartition(".")[2] for name in found}))  # fmt: skip
-    return [name for name in found if wanted is None or any(_is_called(name, ending) for ending in wanted)]
+            raise OptionError(
+                f"no layer that {method} adapts is called `{ending}`", hint=nearest(ending, known)
+            )
+    return [name for name in found if any(_is_called(name, ending) for ending in wanted)]
 
 
 def _is_called(name: str, ending: str) -> bool:

@@ -196,9 +196,10 @@ def test_it_is_exported_as_it_answers():
 
 def test_misused_it_says_what_to_do():
     data = rows()
-    model = adapted(base(), data)
     with pytest.raises(UsageError, match=r"adapt\.merge"):
-        adapted(model, data)
-    with pytest.raises(OptionError, match="conv1"):
-        adapted(base(), data, targets=["convl1"])
-    assert adapted(base(), data, targets=["conv1"]).face["adapter"]["layers"][0] == "conv1"
+        adapted(adapted(base("mlp"), data, epochs=0), data)
+    for wanted in (["body.11"], []):
+        with pytest.raises(OptionError, match="no layer"):
+            adapted(base("mlp"), data, epochs=0, targets=wanted)
+    some = adapted(base("mlp"), data, epochs=0, targets=["body.1"])
+    assert some.face["adapter"]["layers"] == ["body.1"]

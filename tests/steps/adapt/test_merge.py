@@ -5,7 +5,7 @@ import pytest
 
 import lichen as li
 from lichen.core.array import Array
-from lichen.core.errors import UsageError
+from lichen.core.errors import AdapterError
 from lichen.core.model import Model
 
 
@@ -42,12 +42,11 @@ def test_merged_it_is_plain_and_takes_another_adapter():
     assert np.allclose(twice, base().weights()["body.1.bias"].numpy() * [1, 1, 3, 1])
 
 
-def test_without_an_adapter_there_is_nothing_to_merge():
-    with pytest.raises(UsageError, match=r"adapt\.adapter"):
-        li.adapt.merge(base())
+def test_without_an_adapter_it_stays_as_it_is():
+    assert li.adapt.merge(base()) == base()
 
 
 def test_an_adapter_without_its_base_says_which_it_needs():
     alone = adapted(base(), "ia3", [1.0] * 4).adapter()
-    with pytest.raises(UsageError, match=base().part_digest()[:10]):
+    with pytest.raises(AdapterError, match=base().part_digest()[:10]):
         li.adapt.merge(alone)

@@ -30,7 +30,7 @@ EXACT = 1e-4
 """Share of the largest output that merging may change."""
 NUM_ASKED = 64
 RATES = {"lora": 0.003, "rslora": 0.001, "dora": 0.003, "ia3": 0.01}
-"""Peak rates of AdamW: of the methods' own papers and of what pictures of 64 pixels showed (docs/log.md)."""
+"""Peak rates of AdamW: a step of rslora counts the root of the rank more; ia3's numbers start at one."""
 
 
 @step(splits=("train", "validation"), without={"epochs": 0})

@@ -5,18 +5,15 @@ Every step does this where it needs to; a merged model is a base for another ada
 
 from __future__ import annotations
 
-from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.step import step
 
 
 @step(splits=())
 def merge(model: Model) -> Model:
-    """Adds an adapter's tensors to those of its base.
+    """Adds an adapter's tensors to those of its base; a model without an adapter stays as it is.
 
     Raises:
-        UsageError: the model has no adapter.
+        AdapterError: the model is an adapter alone.
     """
-    if not model.is_adapted:
-        raise UsageError("the model must have an adapter to be merged", hint="adapt.adapter trains one")
-    return model.with_weights(model.weights())
+    return model.with_weights(model.weights()) if model.is_adapted else model
