@@ -100,12 +100,18 @@ def adapter(
         cache = probe.cached(module, lesson, precision=precision, run=run)
         probe.train(module, cache, lesson, alone, run=Phase(run, "head"))
     layers = adapters.targets(module, method, targets)
-    about = {"method": method, "rank": rank, "alpha": alpha or 2.0 * rank, "layers": layers}
+    about = {
+        "method": method,
+        "rank": rank,
+        "alpha": 2.0 * rank if alpha is None else alpha,
+        "layers": layers,
+    }
     adapters.put_in(module.to("cpu"), about, dropout=dropout, seed=seed)
     if epochs:
         settings = Settings(
-            epochs=epochs, optimizer="adamw", rate=rate or RATES[method], weight_decay=weight_decay,
-            schedule=schedule, warmup=warmup, clip=clip, patience=patience, precision=precision, seed=seed,
+            epochs=epochs, optimizer="adamw", rate=RATES[method] if rate is None else rate,
+            weight_decay=weight_decay, schedule=schedule, warmup=warmup, clip=clip, patience=patience,
+            precision=precision, seed=seed,
         )  # fmt: skip
         lesson.fit(module, settings, run=run, about={"net": model.net, "adapter": method})
     adapters.require_untouched(module.to("cpu"), model.weights())
