@@ -118,10 +118,6 @@ def test_a_pairing_counts_rows_and_its_interval_is_the_paired_one(trained, refer
         reference.require_close(worse, 0.01)
 
 
-def test_where_no_row_differs_the_interval_is_the_rule_of_three():
-    assert parity.interval(np.zeros(300)) == (-0.01, 0.01)
-
-
 def test_without_validation_rows_train_rows_judge(trained):
     _, data = trained
     only = dataclasses.replace(

@@ -43,6 +43,23 @@ def of(differences_SN: np.ndarray, level: float) -> tuple[float, float, float]:
     return estimate, estimate - reach, estimate + reach
 
 
+def paired(loss_N: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """The interval of a mean of paired differences over rows of one pair of values.
+
+    Where few rows differ their spread says little, so it is never narrower than what N equal rows can hide:
+    a share p of different ones stays unseen with probability (1 - p)^N, which is 1 - level at about 3 / N.
+    """
+    centre, count = float(loss_N.mean()), len(loss_N)
+    spread = float(loss_N.std(ddof=1)) if count > 1 else 0.0
+    reach = max(NormalDist().inv_cdf(0.5 + level / 2) * spread / sqrt(count), hidden(count, level))
+    return centre - reach, centre + reach
+
+
+def hidden(num_rows: int, level: float) -> float:
+    """The largest share of different rows that so many equal ones may hide."""
+    return 1.0 - (1.0 - level) ** (1.0 / num_rows)
+
+
 def student_quantile(probability: float, freedom: float) -> float:
     """The quantile of Student's t, by bisection on its distribution function.
 

@@ -5,7 +5,6 @@ Shapes: N rows, K outputs.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from lichen.core.errors import GateError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data.images import Images
-from lichen.engine import answer, metrics, supervised, symptoms
+from lichen.engine import answer, intervals, supervised, symptoms
 from lichen.engine.task import task_of
 
 
@@ -116,7 +115,7 @@ class Reference:
                          for outputs in (self.outputs_NK, found_NK))  # fmt: skip
         sign = 1.0 if self.task.higher_is_better else -1.0
         loss_N = sign * (self._outcomes(self.outputs_NK) - self._outcomes(found_NK))
-        low, high = interval(loss_N)
+        low, high = intervals.paired(loss_N)
         return Pairing(
             metric=self.task.headline, before=before, after=after, drop=sign * (before - after),
             low=low, high=high, changed=float((self.outputs_NK.argmax(1) != found_NK.argmax(1)).mean()),
@@ -127,14 +126,6 @@ class Reference:
         """float64 (N,): each row's share of the headline."""
         _, answers = self.task.score(outputs_NK, self.rows.targets)
         return answers["outcome"].numpy().astype(np.float64)
-
-
-def interval(loss_N: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of a paired mean; where no row differs, the rule of three bounds the unseen."""
-    centre, count = float(loss_N.mean()), len(loss_N)
-    spread = float(loss_N.std(ddof=1)) if count > 1 else 0.0
-    half = metrics.Z * spread / math.sqrt(count) if spread > 0 else 3.0 / count
-    return centre - half, centre + half
 
 
 def _words(wanted_K: np.ndarray, found_K: np.ndarray) -> str:

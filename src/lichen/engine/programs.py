@@ -124,15 +124,19 @@ def fastest(
 
 
 def raced(programs: Mapping[str, Program], beside: Mapping[str, Program] | None = None) -> Choice:
-    """The race itself: all Programs with one thread, then all with every core; the better time counts."""
-    everyone = {**programs, **(beside or {})}
+    """The race itself, with one thread and with every core."""
+    best = latencies_ms({**programs, **(beside or {})}, threads=sorted({1, machine.num_cores()}))
+    return Choice(race.winner({name: best[name] for name in programs}), best)
+
+
+def latencies_ms(
+    programs: Mapping[str, Program], *, threads: Sequence[int], limit_s: float = race.LIMIT_S
+) -> dict[str, float]:
+    """The time of one row per Program, all timed in turns, with whichever number of threads is best for it."""
     shape = next(iter(programs.values())).assets["image_shape"]
     # Apart: the idle threads of one runner would slow down the single thread of the next.
-    found = [
-        race.latencies_ms(_runners(everyone, threads), shape) for threads in sorted({1, machine.num_cores()})
-    ]
-    best = {name: min(times[name] for times in found) for name in everyone}
-    return Choice(race.winner({name: best[name] for name in programs}), best)
+    found = [race.latencies_ms(_runners(programs, count), shape, limit_s=limit_s) for count in threads]
+    return {name: min(times[name] for times in found) for name in programs}
 
 
 def _runners(programs: Mapping[str, Program], threads: int) -> dict[str, race.Runner]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from lichen.engine.frontier import front
 from lichen.report import charts, figures
 from lichen.report.charts import Point
 from lichen.report.findings import Findings, Stage
@@ -104,7 +105,7 @@ def _against(found: Findings, what: str, unit: str, cost: Callable[[Stage], floa
         return Markup("")
     headline = figures.name(shown[0][0].scores.headline)  # type: ignore[union-attr]
     is_up = bool(shown[0][0].scores.manifest["higher_is_better"])  # type: ignore[union-attr]
-    pairs = [(spent, (stage.row.value or 0.0) * (1 if is_up else -1)) for stage, spent in shown]
+    costs = [(spent, (stage.row.value or 0.0) * (-1 if is_up else 1)) for stage, spent in shown]
     points = [
         Point(
             name=stage.name,
@@ -114,17 +115,9 @@ def _against(found: Findings, what: str, unit: str, cost: Callable[[Stage], floa
             high=stage.row.high or 0.0,
             is_front=is_on_front,
         )
-        for (stage, spent), is_on_front in zip(shown, front(pairs), strict=True)
+        for (stage, spent), is_on_front in zip(shown, front(costs), strict=True)
     ]
     return figure(
         f"{headline.capitalize()} against {what}",
         charts.scatter(f"{headline} against {what} of {len(points)} models", points, x_name=unit),
     )
-
-
-def front(pairs: Sequence[tuple[float, float]]) -> list[bool]:
-    """Whether no other (cost, worth) is at least as good in both and better in one."""
-    return [
-        not any(x <= cost and y >= worth and (x, y) != (cost, worth) for x, y in pairs)
-        for cost, worth in pairs
-    ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from lichen.core.program import Program
 from lichen.core.scores import Scores
-from lichen.engine import parity
+from lichen.engine import intervals
 from lichen.report import figures
 from lichen.report.findings import Findings, Stage
 from lichen.report.markup import Markup, join, section, tag
@@ -51,7 +51,7 @@ def _change(stage: Stage, before: Scores, after: Scores) -> Change | None:
         return None
     sign = 1.0 if after.manifest["higher_is_better"] else -1.0
     gain_N = sign * (_outcomes(after) - _outcomes(before))
-    low, high = parity.interval(gain_N)
+    low, high = intervals.paired(gain_N)
     return Change(step=stage.row.step, gain=float(gain_N.mean()), low=low, high=high, num_rows=len(gain_N))
 
 
