@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -122,10 +123,16 @@ def _openvino(files: Mapping[str, memoryview], threads: int | None, precision: s
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
     compiled = core.compile_model(network, "CPU", settings)
-    # A request per call: one compiled model may be asked from several threads.
-    return lambda images_BCHW: np.array(
-        compiled.create_infer_request().infer([np.ascontiguousarray(images_BCHW)])[0], np.float32
-    )
+    # A request per thread: one compiled model may be asked from several, and a new one takes .04 ms.
+    kept = threading.local()
+
+    def run(images_BCHW: np.ndarray) -> np.ndarray:
+        if not hasattr(kept, "request"):
+            kept.request = compiled.create_infer_request()
+        found = kept.request.infer([np.ascontiguousarray(images_BCHW)], share_inputs=True, share_outputs=True)
+        return np.array(found[0], np.float32)
+
+    return run
 
 
 def _torch(files: Mapping[str, memoryview], threads: int | None, precision: str) -> Runner:
