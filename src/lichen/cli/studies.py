@@ -24,12 +24,11 @@ def _answer(given: Namespace) -> Answer:
     with session.opened(store, about={"study": given.verb}) as opened:
         found = find.load(f"lichen.studies.{given.verb}:{given.verb}")(*values, **checked)
         opened.events.emit("study", study=given.verb, digest=values[0].digest, found=found.as_json())
-    passed = getattr(found, "is_reproduced", True)
-    return Answer(str(found), found.as_json(), 0 if passed else 1)
+    return Answer(str(found), found.as_json(), 1 if getattr(found, "says_no", False) else 0)
 
 
 def _flag(name: str, option: Option) -> tuple[tuple[str, ...], dict[str, Any]]:
-    kinds = {"int": int, "float": float}
+    kinds = {"int": int, "float": float, "dict": _mapping}
     keywords: dict[str, Any] = {
         "type": kinds.get(option.kind, str),
         "help": f"{option.wanted()} (default {option.default})",
@@ -37,6 +36,16 @@ def _flag(name: str, option: Option) -> tuple[tuple[str, ...], dict[str, Any]]:
     if option.choices:
         keywords["choices"] = list(option.choices)
     return argument(f"--{name.replace('_', '-')}", dest=name, **keywords)
+
+
+def _mapping(text: str) -> dict[str, Any]:
+    """`speedup=4,size_bytes=2e6`, or the same as YAML."""
+    from lichen.core import recipefile
+
+    whole = text if text.lstrip().startswith("{") else f"{{{text.replace('=', ': ')}}}"
+    found = recipefile.plain(whole, text)
+    assert isinstance(found, dict)
+    return found
 
 
 def _verb(read: Signature) -> Verb:

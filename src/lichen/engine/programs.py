@@ -132,7 +132,7 @@ def raced(programs: Mapping[str, Program], beside: Mapping[str, Program] | None 
 def latencies_ms(
     programs: Mapping[str, Program], *, threads: Sequence[int], limit_s: float = race.LIMIT_S
 ) -> dict[str, float]:
-    """The time of one row per Program, all timed in turns, with whichever number of threads is best for it."""
+    """The time of one row per Program, timed in turns, with the number of threads that is best for it."""
     shape = next(iter(programs.values())).assets["image_shape"]
     # Apart: the idle threads of one runner would slow down the single thread of the next.
     found = [race.latencies_ms(_runners(programs, count), shape, limit_s=limit_s) for count in threads]

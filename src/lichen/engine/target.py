@@ -8,7 +8,7 @@ its cores: a time is of this machine's cores.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from lichen.core import machine
@@ -96,15 +96,14 @@ def profile_of(given: Mapping[str, Any] | None) -> Profile:
         OptionError: an unknown fact, or one that is no positive number; threads must be whole.
     """
     found = _checked("profile", given or {}, Profile)
-    if "threads" in found:
-        if found["threads"] != int(found["threads"]):
-            raise OptionError(f"`threads` in option `profile` must be whole, not {found['threads']:g}")
-        found["threads"] = int(found["threads"])
-    return Profile(**found)
+    threads = found.pop("threads", None)
+    if threads is not None and threads != int(threads):
+        raise OptionError(f"`threads` in option `profile` must be whole, not {threads:g}")
+    return Profile(**found, threads=None if threads is None else int(threads))
 
 
-def _checked(option: str, given: Mapping[str, Any], kind: type) -> dict[str, float]:
-    known = list(kind.__dataclass_fields__)
+def _checked(option: str, given: Mapping[str, Any], kind: type[Target | Profile]) -> dict[str, float]:
+    known = [one.name for one in fields(kind)]
     for name, value in given.items():
         if name not in known:
             raise OptionError(f"unknown `{name}` in option `{option}`", hint=_near(name, known))

@@ -59,6 +59,10 @@ class Reproduction:
         return self.is_identical or (not self.is_same_environment and self.is_close)
 
     @property
+    def says_no(self) -> bool:
+        return not self.is_reproduced
+
+    @property
     def first_difference(self) -> str | None:
         return next((one.step for one in self.steps if not one.is_identical), None)
 

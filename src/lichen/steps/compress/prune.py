@@ -22,6 +22,8 @@ from lichen.engine.execution import Execution, Objective
 from lichen.engine.fit import Settings, fit
 from lichen.engine.task import task_of
 
+LADDER = {"speedup": [1.5, 2.0, 3.0, 4.0, 6.0, 8.0]}
+"""What a study asks for, weakest first."""
 NUM_BATCHES = 8
 """Train batches that tell how important a channel is."""
 TEMPERATURE = 4.0

@@ -20,6 +20,8 @@ from lichen.data import draws
 from lichen.engine import programs, quantizers, supervised
 from lichen.engine.parity import Pairing, Reference
 
+LADDER = {"precision": ["float32", "int8"], "runtime": ["onnxruntime", "openvino"]}
+"""What a study asks for, weakest first."""
 EXACT = 1e-4
 """Share of the largest output that float32 may differ by."""
 VNNI_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
