@@ -24,6 +24,7 @@ SECTIONS = (
     "reproduce",
     "life",
     "pareto",
+    "frontier",
     "curves",
     "ablation",
     "quality",

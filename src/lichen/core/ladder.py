@@ -42,29 +42,31 @@ class Ladder:
         ]
 
     def between(self, weak: Options | None, strong: Options) -> Options | None:
-        """The rung in the middle of two that differ in one number, by ratio; None: there is none.
+        """The rung in the middle of two, by ratio, where one number says how strong it is; else None.
 
         Args:
             weak: None: below the first rung.
         """
-        if len(strong) != 1:
+        numbers = [name for name, value in strong.items() if isinstance(value, float)]
+        if len(numbers) != 1:
             return None
-        ((name, high),) = strong.items()
+        name, high = numbers[0], strong[numbers[0]]
         bounds = self.signature.options[name].bounds
         low = weak[name] if weak else bounds.low if bounds else None
         if not isinstance(low, float) or not isinstance(high, float) or not 0 < CLOSE * low < high:
             return None
-        return {name: round(math.sqrt(low * high), 2)}
+        return {**strong, name: round(math.sqrt(low * high), 2)}
 
 
 def of_stage(stage: str, returns: str) -> list[Ladder]:
     """The ladders of a stage's steps that take a Model, and Datasets if any, and return one kind of value."""
-    found = [Ladder(step=address, rungs=_rungs(find.literal(path, "LADDER")))
+    found = [Ladder(step=address, rungs=rungs_of(find.literal(path, "LADDER")))
              for address, path in find.shelf("steps").items() if address.startswith(f"{stage}.")]  # fmt: skip
     return [one for one in found if one.rungs and _is_of(one.signature, returns)]
 
 
-def _rungs(told: Mapping[str, Any]) -> tuple[Options, ...]:
+def rungs_of(told: Mapping[str, Any]) -> tuple[Options, ...]:
+    """Every combination of a literal ladder, the last option varying fastest."""
     return tuple(dict(zip(told, values, strict=True)) for values in itertools.product(*told.values()) if told)
 
 

@@ -49,17 +49,20 @@ class Point:
     def words(self) -> str:
         """prune 2, quantize int8 openvino."""
         return ", ".join(
-            " ".join([address.rpartition(".")[2], *map(_plain, options.values())])
+            " ".join([address.rpartition(":")[2].rpartition(".")[2], *map(_plain, options.values())])
             for address, options in self.chain
         )
 
     def as_json(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("chain", "program")}
         return {
-            **plain, "words": self.words, "size_bytes": self.program and self.program.size_bytes,
+            **plain,
+            "words": self.words,
+            "is_exact": self.is_exact,
+            "size_bytes": self.program and self.program.size_bytes,
             "digest": self.program and self.program.digest,
             "steps": [[address, dict(options)] for address, options in self.chain],
-        }  # fmt: skip
+        }
 
 
 def _plain(value: Any) -> str:

@@ -56,6 +56,8 @@ class Findings:
     notes: Mapping[str, Sequence[tuple[str, str]]]
     """Per call id (kind, text) of its notes and warnings."""
     ablation: Mapping[str, Any] | None
+    compression: Mapping[str, Any] | None
+    """The last study of compression that began with this value or found it."""
     packages: Mapping[str, str]
     """Versions that the code of the life was recorded with."""
 
@@ -90,11 +92,6 @@ def gather(value: Value, session: Session) -> Findings:
     calls = value.made.call.history()
     data = _last_data(calls, store)
     told = list(_told(store.folder / "runs", calls))
-    studies = [
-        event
-        for event in told
-        if event["kind"] == "study" and event["study"] == "ablate" and event.get("digest") == value.digest
-    ]
     return Findings(
         value=value,
         made=value.made,
@@ -104,13 +101,24 @@ def gather(value: Value, session: Session) -> Findings:
         times_opened=tally.times_opened(value, session),
         history={call.id: _epochs(call, told) for call in calls},
         notes={call.id: _notes(call, told) for call in calls},
-        ablation=studies[-1]["found"] if studies else None,
+        ablation=_study("ablate", value, told),
+        compression=_study("compress", value, told),
         packages={
             name: version
             for call in calls
             for name, version in sorted(store.detail(call.code)["packages"].items())
         },
     )
+
+
+def _study(name: str, value: Value, told: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """What the last study of a value found, or the last one that names it among its points."""
+    found = None
+    for event in told:
+        if event["kind"] == "study" and event["study"] == name:
+            points = (point["digest"] for point in event["found"].get("points", ()))
+            found = event["found"] if value.digest in (event.get("digest"), *points) else found
+    return found
 
 
 def _last_data(calls: Sequence[Call], store: Store) -> Dataset | None:

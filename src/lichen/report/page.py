@@ -7,7 +7,19 @@ from pathlib import Path
 
 from lichen.core.session import Session
 from lichen.core.value import Value
-from lichen.report import attribution, curves, findings, graph, life, origin, quality, samples, style, verdict
+from lichen.report import (
+    attribution,
+    curves,
+    findings,
+    frontier,
+    graph,
+    life,
+    origin,
+    quality,
+    samples,
+    style,
+    verdict,
+)
 from lichen.report.findings import Findings
 from lichen.report.markup import Markup, join, tag
 
@@ -15,6 +27,7 @@ PARTS = (
     verdict.command,
     life.life,
     life.pareto,
+    frontier.frontier,
     curves.curves,
     curves.ablation,
     quality.quality,
@@ -31,6 +44,7 @@ PARTS = (
 LINKS = (
     ("life", "life"),
     ("pareto", "cost"),
+    ("frontier", "frontier"),
     ("curves", "training"),
     ("ablation", "ablation"),
     ("quality", "quality"),

@@ -246,7 +246,7 @@ class _Search:
         chain: Chain = ((one.step, options),)
         try:
             made = self.finish(self._call(one, options, self.model), chain)
-        except (UsageError, StepError) as error:
+        except (GateError, UsageError, StepError) as error:
             self.points.append(Point(chain=chain, refused=error.message))
             return False
         return any(point.drop is not None and point.drop <= self.asked.max_drop for point in made)

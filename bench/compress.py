@@ -1,0 +1,284 @@
+"""compress: a 224 px picture through ResNet-18 in int8 and pruned, beside torch and ONNX Runtime's int8.
+
+There are no ImageNet weights of ResNet-18 here, so the net is trained for some minutes on CIFAR-10 pictures
+at 224 px: its answers are real, and whether int8 keeps them is asked first, on test pictures. All sides take
+the same uint8 picture, normalise it and answer; the peers quantize the very graph that lichen exports, after
+the preparation that ONNX Runtime asks for, on the same calibration rows. One thread each, in one process,
+each side warmed before each of its turns.
+
+--resnet56 lives recipes/cifar10.yaml instead (an hour of CPU) and prints what its steps kept and gained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import openvino
+import torch
+from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+import lichen as li
+from lichen.core import life, machine, recipefile, session, tally
+from lichen.engine import answer, graph, intervals, macs, programs, quantizers, runtimes
+
+SIDE = 224
+GOALS = {
+    "int8 over torch eager": 5.0,
+    "int8 over onnxruntime static int8": 2.5,
+    "int8 over onnxruntime dynamic int8": 2.5,
+    "int8 over onnxruntime QDQ u8/s8 per channel": 1.0,
+    "pruned int8 over torch eager": 10.0,
+}
+LEVEL = 0.97
+"""Not slower: as fast as times can tell."""
+DROP = 0.01
+"""Of accuracy, paired, that int8 and the pruned net may have lost on the pictures asked."""
+LIFE = {"macs": 2.1, "test accuracy": 0.93, "latency over macs": 0.85, "int8 drop": 0.002}
+
+Runner = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    num_train: int
+    epochs: int
+    recovery: int
+    num_asked: int
+    num_calibration: int
+    rounds: int
+
+
+FULL = Plan(num_train=3000, epochs=4, recovery=2, num_asked=500, num_calibration=100, rounds=40)
+QUICK = Plan(num_train=600, epochs=2, recovery=1, num_asked=100, num_calibration=40, rounds=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What is compared: the trained net, and what lichen and ONNX Runtime make of it."""
+
+    data: li.Dataset
+    model: li.Model
+    pruned: li.Model
+    int8: li.Program
+    pruned_int8: li.Program
+    peers: Mapping[str, bytes]
+
+
+def made(plan: Plan, speedup: float) -> Made:
+    data = li.load("cifar10", num_train=plan.num_train, validation=0.01)
+    flipped = li.augment.policy(data, ops=["flip"])
+    model = li.pretrain.train(flipped, net="resnet18", image_size=SIDE, epochs=plan.epochs)
+    pruned = li.compress.prune(model, flipped, speedup=speedup, epochs=plan.recovery)
+    options = {"num_calibration": plan.num_calibration, "max_drop": DROP}
+    return Made(
+        data=data, model=model, pruned=pruned, int8=li.compress.quantize(model, data, **options),
+        pruned_int8=li.compress.quantize(pruned, data, **options),
+        peers=peers(graph.onnx_of(model), calibration(data, plan.num_calibration)),
+    )  # fmt: skip
+
+
+def calibration(data: li.Dataset, num_rows: int) -> np.ndarray:
+    return data.rows("train").batch(np.arange(num_rows), SIDE)
+
+
+def peers(onnx: bytes, rows: np.ndarray) -> dict[str, bytes]:
+    """ONNX Runtime's own int8: its defaults as documented, and its best format."""
+    with tempfile.TemporaryDirectory() as folder:
+        plain, ready, out = (Path(folder, f"{name}.onnx") for name in ("plain", "ready", "out"))
+        plain.write_bytes(onnx)
+        quant_pre_process(str(plain), str(ready))
+        quantization.quantize_static(str(ready), str(out), Rows(rows))
+        static = out.read_bytes()
+        quantization.quantize_dynamic(str(ready), str(out))
+        best = quantizers.by_onnxruntime(ready.read_bytes(), rows)["model.onnx"]
+        return {
+            "onnxruntime float32": onnx, "onnxruntime static int8": static,
+            "onnxruntime dynamic int8": out.read_bytes(), "onnxruntime QDQ u8/s8 per channel": best,
+        }  # fmt: skip
+
+
+class Rows(quantization.CalibrationDataReader):
+    def __init__(self, rows: np.ndarray) -> None:
+        self.batches = iter(np.split(rows, range(20, len(rows), 20)))
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self.batches, None)
+        return None if batch is None else {graph.INPUT: batch}
+
+
+def sides(found: Made) -> dict[str, Runner]:
+    """Every side, one thread each."""
+    with_files = {name: {"model.onnx": memoryview(onnx)} for name, onnx in found.peers.items()}
+    ir = {name: memoryview(data) for name, data in graph.openvino_of(graph.onnx_of(found.model)).items()}
+    return {
+        "torch eager": eager(found.model, torch.contiguous_format),
+        "torch eager channels_last": eager(found.model, torch.channels_last),
+        **{name: runtimes.load("onnxruntime", files, threads=1) for name, files in with_files.items()},
+        "openvino float32": runtimes.load("openvino", ir, threads=1),
+        "lichen int8": answer.runner(found.int8, threads=1),
+        "lichen pruned int8": answer.runner(found.pruned_int8, threads=1),
+    }
+
+
+def eager(model: li.Model, layout: torch.memory_format) -> Runner:
+    """The plain module with its normalisation, as a user of torch runs it."""
+    module = graph.Answering(model.torch(), graph.task_of(model.task), model.assets).eval()
+    module = module.to(memory_format=layout)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return module(torch.from_numpy(images)).numpy()
+
+    return run
+
+
+def medians_ms(runners: Mapping[str, Runner], images: np.ndarray, rounds: int) -> dict[str, float]:
+    """Median time of one picture, sides in turns, each warmed by one answer before the timed one."""
+    times: dict[str, list[float]] = {name: [] for name in runners}
+    for turn in range(rounds):
+        one = images[turn % len(images)][None]
+        for name, run in runners.items():
+            run(one)
+            start = time.perf_counter()
+            run(one)
+            times[name].append(time.perf_counter() - start)
+    return {name: round(1000 * statistics.median(taken), 3) for name, taken in times.items()}
+
+
+def kept(runners: Mapping[str, Runner], images: np.ndarray, truth: np.ndarray) -> dict[str, dict[str, Any]]:
+    """Per side: accuracy, agreement with torch, and what it lost, paired, with its 95 % interval."""
+    said = {
+        name: np.concatenate([run(one[None]) for one in images]).argmax(1) for name, run in runners.items()
+    }
+    right = {name: (answers == truth).astype(float) for name, answers in said.items()}
+    found = {}
+    for name, answers in said.items():
+        loss = right["torch eager"] - right[name]
+        found[name] = {
+            "accuracy": round(float(right[name].mean()), 4),
+            "agreement": round(float((answers == said["torch eager"]).mean()), 4),
+            "drop": [round(float(x), 4) for x in (loss.mean(), *intervals.paired(loss))],
+        }
+    return found
+
+
+def ratios_of(ms: Mapping[str, float]) -> dict[str, float]:
+    peers = [name for name in ms if name.startswith(("torch eager", "onnxruntime", "openvino"))]
+    ours = {"int8": "lichen int8", "pruned int8": "lichen pruned int8"}
+    return {
+        f"{short} over {peer}": round(ms[peer] / ms[mine], 2)
+        for short, mine in ours.items()
+        for peer in peers
+    }
+
+
+def resnet18(plan: Plan, speedup: float) -> dict[str, Any]:
+    """The speed bars of ResNet-18, equal quality first."""
+    found = made(plan, speedup)
+    rows = found.data.rows("test")
+    images, truth = rows.batch(np.arange(plan.num_asked), SIDE), rows.targets[: plan.num_asked]
+    runners = sides(found)
+    quality = kept(runners, images, truth)
+    ms = medians_ms(runners, images, plan.rounds)
+    for name in runners:
+        print(f"{name:36s} {ms[name]:8.2f} ms   {quality[name]}")
+    ratios = ratios_of(ms)
+    work = [macs.count(one.torch(), [3, SIDE, SIDE]) for one in (found.model, found.pruned)]
+    is_equal = all(quality[name]["drop"][0] <= DROP for name in ("lichen int8", "lichen pruned int8"))
+    is_fast = all(ratios[name] >= goal * (LEVEL if goal == 1.0 else 1.0) for name, goal in GOALS.items())
+    figures = {
+        "ms": ms, "ratios": {name: ratios[name] for name in GOALS}, "quality": quality,
+        "macs": [*work, round(work[0] / work[1], 2)], "int8 runs on": found.int8.runtime,
+        "int8 layers": layers_of(found.int8), "equal quality": is_equal,
+    }  # fmt: skip
+    return {"figures": figures, "goal": GOALS, "ok": is_equal and is_fast}
+
+
+def layers_of(program: li.Program) -> dict[str, int]:
+    """How many layers run in which arithmetic, as OpenVINO says after it compiled them; {} elsewhere."""
+    if program.runtime != "openvino":
+        return {}
+    files = program.files()
+    network = openvino.Core().read_model(bytes(files["model.xml"]), bytes(files["model.bin"]))
+    hint = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = openvino.Core().compile_model(network, "CPU", hint)
+    counts: dict[str, int] = {}
+    for layer in compiled.get_runtime_model().get_ordered_ops():
+        facts = layer.get_rt_info()
+        name = f"{facts['layerType'].astype(str)} {facts['runtimePrecision'].astype(str)}"
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def resnet56() -> dict[str, Any]:
+    """What pruning and int8 kept of ResNet-56 on CIFAR-10, by the recipe."""
+    start = time.process_time()
+    steps: list[tuple[str, Any]] = []
+    recipe = recipefile.read(Path(__file__).parents[1] / "recipes" / "cifar10.yaml")
+    chain = life.run(recipe, session.current(), lambda line, value, _: steps.append((line.step, value)))
+    cpu_min = (time.process_time() - start) / 60
+    models = [value for _, value in steps if isinstance(value, li.Model)]
+    whole, pruned, small = models[0], models[-1], chain.current["model"]
+    data, shape = chain.current["data"], whole.assets["image_shape"]
+    assert isinstance(data, li.Dataset) and isinstance(small, li.Program)
+    test = {name: tally.evaluate(value, data, "test", session.current())
+            for name, value in (("whole", whole), ("pruned", pruned), ("int8", small))}  # fmt: skip
+    work = [macs.count(one.torch(), shape) for one in (whole, pruned)]
+    forms = {"whole": plain(whole), "pruned": plain(pruned), "int8": small}
+    ms = programs.latencies_ms(forms, threads=[1], limit_s=5.0)
+    loss = test["pruned"].answers()["outcome"].numpy() - test["int8"].answers()["outcome"].numpy()
+    drop = [round(float(x), 4) for x in (loss.mean(), *intervals.paired(loss.astype(np.float64)))]
+    gain, share = work[0] / work[1], ms["whole"] / ms["pruned"] / (work[0] / work[1])
+    met = {
+        "macs": gain >= LIFE["macs"], "test accuracy": test["pruned"].value >= LIFE["test accuracy"],
+        "latency over macs": share >= LIFE["latency over macs"], "int8 drop": drop[0] <= LIFE["int8 drop"],
+    }  # fmt: skip
+    figures = {
+        "macs": round(gain, 2), "latency over macs": round(share, 2), "ms": ms, "int8 drop": drop, "met": met,
+        "test": {name: [round(scores.value, 4), *np.round(scores.interval, 4).tolist()]
+                 for name, scores in test.items()},
+        "cpu minutes": round(cpu_min, 1),
+    }  # fmt: skip
+    for name, figure in figures.items():
+        print(f"{name:20s} {figure}")
+    return {"figures": figures, "goal": LIFE, "ok": all(met.values()) and cpu_min <= 60}
+
+
+def plain(model: li.Model) -> li.Program:
+    """The float32 form of a model that ONNX Runtime runs."""
+    return programs.candidates(model, programs.files_of(model), runtime="onnxruntime")["onnxruntime/float32"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rows, epochs and rounds")
+    parser.add_argument(
+        "--resnet56", action="store_true", help="the bars of ResNet-56 by recipes/cifar10.yaml"
+    )
+    parser.add_argument("--speedup", type=float, default=3.0, help="of pruning ResNet-18, in work")
+    parser.add_argument("--store", help="keep what was made here, so that a second run only measures")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder, session.opened(given.store or Path(folder, ".lichen")):
+        found = resnet56() if given.resnet56 else resnet18(QUICK if given.quick else FULL, given.speedup)
+    facts = machine.environment()
+    print(
+        f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__},"
+        f" 1 thread; {facts['cpu']}, {' '.join(facts['flags'])}{', busy' if machine.is_busy() else ''}"
+    )
+    print(json.dumps({"bench": "compress", **found}))
+
+
+if __name__ == "__main__":
+    main()
