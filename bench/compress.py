@@ -33,6 +33,8 @@ from lichen.core import life, machine, recipefile, session, tally
 from lichen.engine import answer, graph, intervals, macs, programs, quantizers, runtimes
 
 SIDE = 224
+BATCH = 64
+"""At this size 128 pictures and their gradients take 6 GB."""
 GOALS = {
     "int8 over torch eager": 5.0,
     "int8 over onnxruntime static int8": 2.5,
@@ -52,6 +54,8 @@ Runner = Callable[[np.ndarray], np.ndarray]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     num_train: int
+    validation: float
+    """Of CIFAR-10's train rows: those that judge what is compressed."""
     epochs: int
     recovery: int
     num_asked: int
@@ -59,8 +63,12 @@ class Plan:
     rounds: int
 
 
-FULL = Plan(num_train=3000, epochs=4, recovery=2, num_asked=500, num_calibration=100, rounds=40)
-QUICK = Plan(num_train=600, epochs=2, recovery=1, num_asked=100, num_calibration=40, rounds=15)
+FULL = Plan(
+    num_train=3000, validation=0.006, epochs=4, recovery=2, num_asked=500, num_calibration=100, rounds=40
+)
+QUICK = Plan(
+    num_train=600, validation=0.002, epochs=2, recovery=1, num_asked=100, num_calibration=40, rounds=15
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +84,10 @@ class Made:
 
 
 def made(plan: Plan, speedup: float) -> Made:
-    data = li.load("cifar10", num_train=plan.num_train, validation=0.01)
+    data = li.load("cifar10", num_train=plan.num_train, validation=plan.validation)
     flipped = li.augment.policy(data, ops=["flip"])
-    model = li.pretrain.train(flipped, net="resnet18", image_size=SIDE, epochs=plan.epochs)
-    pruned = li.compress.prune(model, flipped, speedup=speedup, epochs=plan.recovery)
+    model = li.pretrain.train(flipped, net="resnet18", image_size=SIDE, epochs=plan.epochs, batch_size=BATCH)
+    pruned = li.compress.prune(model, flipped, speedup=speedup, epochs=plan.recovery, batch_size=BATCH)
     options = {"num_calibration": plan.num_calibration, "max_drop": DROP}
     return Made(
         data=data, model=model, pruned=pruned, int8=li.compress.quantize(model, data, **options),

@@ -43,6 +43,38 @@ ABLATION = {
 }
 
 
+def compression(program):
+    """What a study of compression says of a program, of a smaller form of it and of one that was refused."""
+    made = {
+        "low": -0.01,
+        "high": 0.03,
+        "memory_bytes": None,
+        "is_front": True,
+        "is_exact": False,
+        "refused": "",
+        "steps": [],
+    }
+    points = [
+        {
+            **made, "words": "quantize float32 onnxruntime", "digest": program.digest, "quality": 0.9,
+            "drop": 0.0, "latency_ms": 1.0, "size_bytes": 9000, "is_exact": True,
+        },
+        {
+            **made, "words": "prune 2, quantize int8 openvino", "digest": 64 * "a", "quality": 0.89,
+            "drop": 0.01, "latency_ms": 0.25, "size_bytes": 2000, "refused": "may have lost 0.0300",
+        },
+        {**made, "words": "prune 8", "digest": None, "quality": None, "refused": "<b>7 times at most</b>"},
+    ]  # fmt: skip
+    return {
+        "metric": "accuracy",
+        "whole": 0.9,
+        "num_rows": 120,
+        "asked": {"profile": {"words": "a machine of threads 1"}},
+        "points": points,
+        "verdict": "cannot: speedup 3",
+    }
+
+
 def live(text, folder, *, test=True, study=None):
     """Runs a recipe as `lichen run` does; the value it ends with."""
     with session.opened(folder) as opened:
@@ -53,6 +85,7 @@ def live(text, folder, *, test=True, study=None):
             tally.evaluate(value, data, "test", opened)
         if study:
             opened.events.emit("study", study="ablate", digest=value.digest, found=study)
+            opened.events.emit("study", study="compress", digest="of a Model", found=compression(value))
     return value
 
 

@@ -125,6 +125,21 @@ def test_a_program_is_explained_by_the_model_it_was_made_of(digits, tmp_path):
     assert "They are of the model" in (tmp_path / "r.html").read_text()
 
 
+def test_the_frontier_is_drawn_for_a_form_that_the_study_found(digits, tmp_path):
+    text = written(*digits, tmp_path / "r.html")
+    part = text[text.index('<section id="frontier">') : text.index('<section id="curves">')]
+    assert part.count("<svg") == 2 and "Cannot: speedup 3." in part and "a machine of threads 1" in part
+    assert "refused: may have lost 0.0300" in part and "the same answers" in part
+    assert "&lt;b&gt;7 times at most" in part and "<b>7 times" not in part
+    assert "<b>quantize float32 onnxruntime</b>" in part, "the value itself"
+
+
+def test_without_a_study_the_page_says_how_to_find_smaller_forms(hostile, tmp_path):
+    root, digest = hostile
+    text = written(root / ".lichen", digest, tmp_path / "r.html")
+    assert f"lichen compress {digest[:10]}" in text
+
+
 def test_equal_findings_make_equal_bytes_also_in_a_fresh_process(digits, tmp_path):
     folder, digest = digits
     once, again = (written(folder, digest, tmp_path / name) for name in ("a.html", "b.html"))
