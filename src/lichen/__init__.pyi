@@ -274,6 +274,21 @@ class _Studies:
     ) -> Any:
         """aligns two lineages and says what differs"""
         ...
+    def compress(
+        self,
+        model: Model,
+        data: Dataset | None = None,
+        *,
+        target: dict[str, Any] | None = ...,
+        max_drop: float = ...,
+        profile: dict[str, Any] | None = ...,
+        trials: int = ...,
+        epochs: int | None = ...,
+        level: float = ...,
+        seed: int = ...,
+    ) -> Any:
+        """the form of a model that reaches a target and has lost no more than it may, or "cannot""""
+        ...
     def policies(
         self,
         value: Value,
