@@ -60,14 +60,30 @@ class Plan:
     recovery: int
     num_asked: int
     num_calibration: int
+    max_drop: float
+    """What a step may lose on validation, which has few rows."""
     rounds: int
 
 
 FULL = Plan(
-    num_train=3000, validation=0.006, epochs=4, recovery=2, num_asked=500, num_calibration=100, rounds=40
+    num_train=3000,
+    validation=0.006,
+    epochs=4,
+    recovery=2,
+    num_asked=500,
+    num_calibration=100,
+    max_drop=0.01,
+    rounds=40,
 )
 QUICK = Plan(
-    num_train=600, validation=0.002, epochs=2, recovery=1, num_asked=100, num_calibration=40, rounds=15
+    num_train=600,
+    validation=0.002,
+    epochs=2,
+    recovery=1,
+    num_asked=100,
+    num_calibration=40,
+    max_drop=0.04,
+    rounds=15,
 )
 
 
@@ -88,7 +104,7 @@ def made(plan: Plan, speedup: float) -> Made:
     flipped = li.augment.policy(data, ops=["flip"])
     model = li.pretrain.train(flipped, net="resnet18", image_size=SIDE, epochs=plan.epochs, batch_size=BATCH)
     pruned = li.compress.prune(model, flipped, speedup=speedup, epochs=plan.recovery, batch_size=BATCH)
-    options = {"num_calibration": plan.num_calibration, "max_drop": DROP}
+    options = {"num_calibration": plan.num_calibration, "max_drop": plan.max_drop}
     return Made(
         data=data, model=model, pruned=pruned, int8=li.compress.quantize(model, data, **options),
         pruned_int8=li.compress.quantize(pruned, data, **options),

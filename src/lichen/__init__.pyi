@@ -287,7 +287,7 @@ class _Studies:
         level: float = ...,
         seed: int = ...,
     ) -> Any:
-        """the form of a model that reaches a target and has lost no more than it may, or "cannot""""
+        """the form of a model that reaches a target and lost no more than it may, or a plain no"""
         ...
     def policies(
         self,

@@ -35,7 +35,7 @@ def run(given: Namespace) -> Answer:
         about=about,
     ) as opened:
         running.live(opened, test=not given.no_test)
-    return Answer(running.closing(opened), running.as_json(opened))
+    return Answer(running.closing(opened), running.as_json(opened), 1 if running.says_no else 0)
 
 
 def new(given: Namespace) -> Answer:

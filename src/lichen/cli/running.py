@@ -45,6 +45,8 @@ class Running:
         self.rows: list[dict[str, Any]] = []
         self.test: dict[str, Any] | None = None
         self.studies: dict[str, Any] = {}
+        self.says_no = False
+        """Whether a study answered no."""
         self.found: dict[str, bool] = {}
         self.value: Value | None = None
         self.report: str | None = None
@@ -111,6 +113,7 @@ class Running:
         assert self.value is not None
         found = study(self.value, **line.options)
         self.studies[line.step] = found.as_json()
+        self.says_no |= getattr(found, "says_no", False)
         session.events.emit("study", study=line.step, digest=self.value.digest, found=found.as_json())
         self.say(f"\n{line.step}:\n{found}")
 

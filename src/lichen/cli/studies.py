@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
+from lichen.cli import terminal
 from lichen.cli.main import Answer, Verb, argument
 from lichen.core import find, signature
 from lichen.core.schema import Option, Signature
@@ -21,7 +22,8 @@ def _answer(given: Namespace) -> Answer:
     ]
     options = {name: getattr(given, name) for name in read.options if getattr(given, name) is not None}
     checked = read.check(options)
-    with session.opened(store, about={"study": given.verb}) as opened:
+    sinks = () if given.json else (terminal.Progress(),)
+    with session.opened(store, sinks=sinks, about={"study": given.verb}) as opened:
         found = find.load(f"lichen.studies.{given.verb}:{given.verb}")(*values, **checked)
         opened.events.emit("study", study=given.verb, digest=values[0].digest, found=found.as_json())
     return Answer(str(found), found.as_json(), 1 if getattr(found, "says_no", False) else 0)
@@ -31,11 +33,15 @@ def _flag(name: str, option: Option) -> tuple[tuple[str, ...], dict[str, Any]]:
     kinds = {"int": int, "float": float, "dict": _mapping}
     keywords: dict[str, Any] = {
         "type": kinds.get(option.kind, str),
-        "help": f"{option.wanted()} (default {option.default})",
+        "help": f"{_wanted(option)} (default {option.default})",
     }
     if option.choices:
         keywords["choices"] = list(option.choices)
     return argument(f"--{name.replace('_', '-')}", dest=name, **keywords)
+
+
+def _wanted(option: Option) -> str:
+    return "name=value,name=value" if option.kind == "dict" else option.wanted()
 
 
 def _mapping(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""compress: the form of a model that reaches a target and has lost no more than it may, or "cannot".
+"""compress: the form of a model that reaches a target and lost no more than it may, or a plain no.
 
 The steps of `compress` that say how far they can go (their LADDER) are tried: each that gives a Model is
 climbed from weak to strong until too much is lost, and every Model is finished by each that gives a Program.
@@ -10,7 +10,7 @@ is for, and where it is not slower than what it came from.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from lichen.core.errors import GateError, StepError, UsageError
 from lichen.core.ladder import Ladder, Options
 from lichen.core.model import Model
 from lichen.core.program import Program
-from lichen.core.schema import Fraction, Natural, Seed
+from lichen.core.schema import Fraction, Natural, Range, Seed
 from lichen.core.scoring import Judge, data_of
 from lichen.core.session import Session, current
 from lichen.core.value import size_text
@@ -78,10 +78,8 @@ class Compression:
     def verdict(self) -> str:
         """In one sentence."""
         base = frontier.base_of(self.points)
-        gain, shrunk = (
-            frontier.latency(base) / frontier.latency(self.best),
-            frontier.size(base) / frontier.size(self.best),
-        )
+        gain = frontier.latency(base) / frontier.latency(self.best)
+        shrunk = frontier.size(base) / frontier.size(self.best)
         found = (
             f"{self.best.words} {self.program.id}: {gain:.2f}x as fast and {shrunk:.2f}x as small as the "
             f"model in float32, {self.metric} {self.best.quality:.4f}"
@@ -138,7 +136,7 @@ def compress(
     profile: dict | None = None,
     trials: Natural = 6,
     epochs: Natural | None = None,
-    level: float = 0.95,
+    level: Annotated[float, Range(0.5, 0.9999)] = 0.95,
     seed: Seed = 0,
 ) -> Compression:
     """Searches the steps of `compress` for the form of a model that reaches a target.
@@ -155,7 +153,7 @@ def compress(
             a ceiling. Times are of this machine's cores.
         trials: calls of steps that train, at most.
         epochs: of each of these; None: what the step has.
-        level: of the intervals, from 0 to 1, for all candidates together.
+        level: of the intervals, for all candidates together.
         seed: of every step.
 
     Raises:
@@ -164,7 +162,11 @@ def compress(
         UsageError: the value is no Model, or there is nothing to judge by.
     """
     if not isinstance(model, Model):
-        raise UsageError(f"compress takes a Model, not {model!r}", hint="the Model that it was made from")
+        made_from = model.manifest.get("source")
+        raise UsageError(
+            f"compress takes a Model, not {model!r}",
+            hint=f"it was made from {made_from[:10]}" if made_from else None,
+        )
     if model.made is None and data is None:
         raise UsageError("there is no Dataset to judge by", hint="give them: (model, data)")
     session = current()
