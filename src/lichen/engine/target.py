@@ -76,6 +76,17 @@ class Profile:
         return f"a machine of {_said(self)}; {cores}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is wanted, for which machine, and how sure and thorough the search is to be."""
+
+    target: Target
+    profile: Profile
+    max_drop: float
+    trials: int
+    level: float
+
+
 def _said(limits: Target | Profile) -> str:
     return ", ".join(f"{name} {value:g}" for name, value in asdict(limits).items() if value is not None)
 

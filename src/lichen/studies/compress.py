@@ -26,21 +26,10 @@ from lichen.core.session import Session, current
 from lichen.core.value import size_text
 from lichen.engine import footprint, frontier, intervals, programs
 from lichen.engine.frontier import Chain, Point
-from lichen.engine.target import Profile, Target, profile_of, target_of
+from lichen.engine.target import Asked, profile_of, target_of
 
 RACE_S = 0.25
 """Seconds that each candidate adds to the race of all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is wanted, for which machine, and how sure and thorough the search is to be."""
-
-    target: Target
-    profile: Profile
-    max_drop: float
-    trials: int
-    level: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
