@@ -109,9 +109,11 @@ def _line(point: Point, width: int) -> str:
     if point.program is None or point.drop is None:
         return f"  {point.words:{width}} refused: {point.refused}"
     known = "the same answers" if point.is_exact else f"[{point.low:+.4f}, {point.high:+.4f}]"
+    size = size_text(point.program.size_bytes)
+    memory = f"  {size_text(point.memory_bytes)} of memory" if point.memory_bytes else ""
     return (
         f"{'*' if point.is_front else ' '} {point.words:{width}} {point.quality:9.4f} {point.drop:+8.4f} "
-        f"{known:>18} {point.latency_ms:5.3g} ms {size_text(point.program.size_bytes):>9}  {point.program.id}"
+        f"{known:>18} {point.latency_ms:5.3g} ms {size:>9}  {point.program.id}{memory}"
         + (f"  refused: {point.refused}" if point.refused else "")
     )
 
