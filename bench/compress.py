@@ -42,6 +42,8 @@ GOALS = {
     "int8 over onnxruntime QDQ u8/s8 per channel": 1.0,
     "pruned int8 over torch eager": 10.0,
 }
+ROUND_TO = 32
+"""Channels that int8 products take at once: 3x less work took 6.5 ms of CPU in multiples of 8, of 32 5.9."""
 LEVEL = 0.97
 """Not slower: as fast as times can tell."""
 DROP = 0.01
@@ -103,7 +105,9 @@ def made(plan: Plan, speedup: float) -> Made:
     data = li.load("cifar10", num_train=plan.num_train, validation=plan.validation)
     flipped = li.augment.policy(data, ops=["flip"])
     model = li.pretrain.train(flipped, net="resnet18", image_size=SIDE, epochs=plan.epochs, batch_size=BATCH)
-    pruned = li.compress.prune(model, flipped, speedup=speedup, epochs=plan.recovery, batch_size=BATCH)
+    pruned = li.compress.prune(
+        model, flipped, speedup=speedup, round_to=ROUND_TO, epochs=plan.recovery, batch_size=BATCH
+    )
     options = {"num_calibration": plan.num_calibration, "max_drop": plan.max_drop}
     return Made(
         data=data, model=model, pruned=pruned, int8=li.compress.quantize(model, data, **options),
