@@ -32,8 +32,11 @@ def quietly() -> Iterator[None]:
 
 @contextlib.contextmanager
 def muted() -> Iterator[BinaryIO]:
-    """Also keeps what native code writes to the terminal as errors; yields a file that has it."""
-    with _terminal, tempfile.TemporaryFile() as said, quietly():
+    """Also keeps what native code writes to the terminal as errors; yields a file that has it.
+
+    Some of it comes by way of Python's `sys.stderr`, which need not be the terminal: that part is dropped.
+    """
+    with _terminal, tempfile.TemporaryFile() as said, quietly(), contextlib.redirect_stderr(io.StringIO()):
         sys.stderr.flush()
         kept = os.dup(2)
         try:
