@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lichen.core.array import Array
 from lichen.core.errors import LichenError, UsageError
 from lichen.core.model import Model
-from lichen.engine import architecture
+from lichen.engine import architecture, heads
 
 
 def module_of(model: Model) -> nn.Module:
@@ -42,8 +42,13 @@ def _built(model: Model) -> nn.Module:
 
 def build(net: str, options: Mapping[str, Any]) -> nn.Module:
     """A fresh net from the options that a Model keeps, shapes among them."""
-    own = {name: value for name, value in options.items() if name not in ("in_shape", "num_outputs")}
-    return architecture.build(net, own, tuple(options.get("in_shape", ())), options.get("num_outputs", 0))
+    given = ("in_shape", "num_outputs", heads.OPTION)
+    own = {name: value for name, value in options.items() if name not in given}
+    num_outputs = options.get("num_outputs", 0)
+    module = architecture.build(net, own, tuple(options.get("in_shape", ())), num_outputs)
+    if heads.OPTION in options:
+        heads.replace(module, options[heads.OPTION], num_outputs)
+    return module
 
 
 def arrays_of(module: nn.Module) -> dict[str, Array]:

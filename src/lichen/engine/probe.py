@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lichen.core.errors import UsageError
 from lichen.core.progress import Run
 from lichen.data import batches
 from lichen.data.batches import Batches
-from lichen.engine import execution, supervised
+from lichen.engine import execution, heads, supervised
 from lichen.engine.execution import Execution
 from lichen.engine.fit import fit, ranks
 from lichen.engine.job import Judge, Settings
@@ -30,7 +29,7 @@ BATCH_SIZE = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Features:
-    """What a body makes of rows: `values` float32 (N, F), with their targets (N,) and ids (N,)."""
+    """What a body makes of rows: `values` float32 (N, F), with their targets and ids (N,)."""
 
     values: Tensor
     targets: Tensor
@@ -45,18 +44,15 @@ class Cache:
     validation: Features | None
 
 
-def head_of(module: nn.Module) -> nn.Linear:
-    """The net's last layer.
+class Alone(nn.Module):
+    """A head without its body, under the name that it has in the net: its rates go by that."""
 
-    Raises:
-        UsageError: it has none that features go into.
-    """
-    head = getattr(module, "head", None)
-    if not isinstance(head, nn.Linear) or not callable(getattr(module, "features", None)):
-        raise UsageError(
-            f"the net must have `features(x)` and a linear `head`; {type(module).__name__} does not"
-        )
-    return head
+    def __init__(self, head: nn.Module) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, x_BF: Tensor) -> Tensor:
+        return self.head(x_BF)
 
 
 def cached(module: nn.Module, lesson: Lesson, *, precision: str, run: Run) -> Cache:
@@ -65,23 +61,33 @@ def cached(module: nn.Module, lesson: Lesson, *, precision: str, run: Run) -> Ca
     Args:
         precision: of the body's arithmetic; `auto`: the fastest on this machine, a recorded decision.
     """
-    head_of(module)
+    heads.of(module)
     train = _in_order(lesson, "train", None, run.device)
     chosen = _execution(module, lesson, train, precision, run)
     validation = None
     if lesson.data.num_rows("validation"):
-        judging = _in_order(lesson, "validation", lesson.num_judged, run.device)
+        rows, judged = lesson.data.rows("validation"), lesson.num_judged
+        some = None if judged is None or judged >= len(rows) else supervised.judged_rows(rows, judged)
+        judging = _in_order(lesson, "validation", some, run.device)
         validation = _features(module, lesson, judging, chosen, run)
     return Cache(train=_features(module, lesson, train, chosen, run), validation=validation)
 
 
-def _in_order(lesson: Lesson, split: str, num_rows: int | None, device: str) -> Batches:
-    """Rows of a split in their order; a part of them as `supervised.judged_rows` picks it."""
+def of_rows(
+    module: nn.Module, lesson: Lesson, chosen: np.ndarray | None, *, precision: str, run: Run
+) -> Features:
+    """The features of some train rows as they are; of all where `chosen` is None."""
+    heads.of(module)
+    made = _in_order(lesson, "train", chosen, run.device)
+    return _features(module, lesson, made, _execution(module, lesson, made, precision, run), run)
+
+
+def _in_order(lesson: Lesson, split: str, chosen: np.ndarray | None, device: str) -> Batches:
+    """Rows of a split in their order, or the chosen ones."""
     rows = lesson.data.rows(split)
     size = supervised.side(rows, lesson.assets["image_shape"])
-    if num_rows is None or num_rows >= rows.num_rows:
+    if chosen is None:
         return batches.of(rows, batch_size=BATCH_SIZE, size=size, device=device, is_shuffled=False)
-    chosen = supervised.judged_rows(rows, num_rows)
     return Batches(
         images=torch.from_numpy(rows.batch(chosen, size)).to(device), device=device, is_shuffled=False,
         targets=torch.from_numpy(rows.targets[chosen]).to(device),
@@ -135,7 +141,8 @@ def train(
         lesson.task, {}, label_smoothing=lesson.label_smoothing, loss=lesson.loss, inputs=lambda x_BF: x_BF
     )
     # Batches of features are tiny: a second thread costs more than it gives.
-    fit(head_of(module), made, settings, objective=objective, run=run, callback=callback, chosen=Execution(),
+    fit(Alone(heads.of(module)), made, settings, objective=objective, run=run, callback=callback,
+        chosen=Execution(),
         judge=_judge(cache.validation, lesson) if cache.validation else None)  # fmt: skip
 
 

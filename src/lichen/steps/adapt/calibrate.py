@@ -16,12 +16,9 @@ from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.step import step
-from lichen.engine import answer, backend, metrics, supervised
+from lichen.engine import answer, backend, supervised, temperature
 from lichen.engine.task import task_of
 
-COLDEST, HOTTEST = 0.05, 20.0
-"""Temperatures: where every answer is right, the best one would be 0."""
-NUM_NEWTON = 60
 NUM_PROBED = 8
 
 
@@ -30,44 +27,28 @@ def calibrate(model: Model, data: Dataset, *, run: Run) -> Model:
     """Divides a classifier's outputs by the temperature at which validation is likeliest.
 
     Raises:
-        UsageError: the data has no validation rows, or no linear layer gives the outputs.
+        UsageError: the data has no validation rows, no linear layer gives the outputs, or answers of this
+            task depend on how hot they are.
     """
-    task_of(model.task).check(data, "validation")
+    task = task_of(model.task)
+    task.check(data, "validation")
     rows = data.rows("validation")
     images = supervised.pixels(rows, model.assets["image_shape"])
     outputs_NK = answer.logits(model, images, device=run.device)
-    temperature = fitted(outputs_NK, rows.targets)
+    heat = temperature.fitted(outputs_NK, rows.targets, task.loss)
     module = model.torch().eval()
     head = _head(module, torch.from_numpy(outputs_NK[:NUM_PROBED]), task_inputs(model, images[:NUM_PROBED]))
     with torch.no_grad():
         for parameter in head.parameters():
-            parameter.div_(temperature)
-    before, after = (_error(outputs_NK / heat, rows.targets) for heat in (1.0, temperature))
-    run.emit("note", text=f"temperature {temperature:.3f}: calibration error {before:.4f} -> {after:.4f}")
+            parameter.div_(heat)
+    before, after = (task.score(outputs_NK / one, rows.targets) for one in (1.0, heat))
+    if not np.array_equal(before[1]["answer"].numpy(), after[1]["answer"].numpy()):
+        raise UsageError(f"a temperature changes answers of {task.name}, so it cannot be calibrated so")
+    errors = [
+        found[0].get("calibration_error", found[0][task.headline])["value"] for found in (before, after)
+    ]
+    run.emit("note", text=f"temperature {heat:.3f}: calibration error {errors[0]:.4f} -> {errors[1]:.4f}")
     return model.with_weights(backend.arrays_of(module))
-
-
-def fitted(outputs_NK: np.ndarray, targets_N: np.ndarray) -> float:
-    """The temperature of least log loss, which is convex in its inverse: by Newton's method."""
-    z_NK = outputs_NK.astype(np.float64)
-    chosen_N = z_NK[np.arange(len(z_NK)), targets_N]
-    inverse = 1.0
-    for _ in range(NUM_NEWTON):
-        p_NK = metrics.softmax(inverse * z_NK)
-        mean_N = (p_NK * z_NK).sum(1)
-        slope, bend = (mean_N - chosen_N).mean(), ((p_NK * z_NK**2).sum(1) - mean_N**2).mean()
-        step = np.clip(slope / max(bend, 1e-12), -inverse, inverse / 2)  # at most twice, and half, as hot
-        moved = float(np.clip(inverse - step, 1.0 / HOTTEST, 1.0 / COLDEST))
-        if abs(moved - inverse) < 1e-9 * inverse:
-            break
-        inverse = moved
-    return 1.0 / inverse
-
-
-def _error(outputs_NK: np.ndarray, targets_N: np.ndarray) -> float:
-    p_NK = metrics.softmax(outputs_NK)
-    is_right_N = (p_NK.argmax(1) == targets_N).astype(np.float64)
-    return metrics.calibration_error(p_NK.max(1), is_right_N)["value"]
 
 
 def task_inputs(model: Model, images_BCHW: np.ndarray) -> torch.Tensor:

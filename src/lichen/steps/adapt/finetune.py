@@ -20,7 +20,7 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Function, Natural, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import backend, layers, probe, supervised
+from lichen.engine import backend, heads, layers, probe, supervised
 from lichen.engine.job import Settings
 from lichen.engine.lesson import Lesson
 from lichen.engine.phase import Phase
@@ -36,6 +36,7 @@ def finetune(
     head_epochs: Natural = 20,
     freeze: Literal["none", "norms", "stem", "half", "body"] = "norms",
     head: Literal["auto", "keep", "new"] = "auto",
+    head_kind: Literal["linear", "mlp", "cosine"] | None = None,
     layer_decay: Fraction = 0.8,
     batch_size: Count | None = None,
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw",
@@ -64,8 +65,10 @@ def finetune(
         freeze: what keeps its weights: nothing, the norms (few rows give them worse figures than they have),
             the first layer, the first half of the layers, or all but the head. Without augmentation a frozen
             body is asked only once for each row.
-        head: auto replaces it where the data's labels are not the model's; keep insists on it; new replaces
-            it.
+        head: auto replaces it where the data's labels are not the model's, or where it is of another kind;
+            keep insists on it; new replaces it.
+        head_kind: linear, mlp (one hidden layer as wide as the features) or cosine (a scaled cosine of
+            features and weights); None: as it is.
         layer_decay: the rate of each layer is this times that of the layer after it.
         batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
         rate: the peak rate; None: the optimizer's usual one.
@@ -82,7 +85,7 @@ def finetune(
     """
     task = task_of(model.task)
     task.check(data, "train")
-    start = _start(model, data, task.num_outputs(data), head, seed)
+    start = _start(model, data, task.num_outputs(data), head, head_kind, seed)
     settings = Settings(
         epochs=epochs, optimizer=optimizer, rate=rate, weight_decay=weight_decay, momentum=momentum,
         layer_decay=layer_decay, schedule=schedule, warmup=warmup, clip=clip, ema=ema, patience=patience,
@@ -127,30 +130,33 @@ class Start:
     is_new: bool
 
 
-def _start(model: Model, data: Dataset, num_outputs: int, head: str, seed: int) -> Start:
+def _start(
+    model: Model, data: Dataset, num_outputs: int, head: str, head_kind: str | None, seed: int
+) -> Start:
     module, options = model.torch(), dict(model.options)
     assets = {**model.assets, "labels": data.labels}
     is_new = assets.pop("is_head_new", False)
-    if _takes_new_head(model, data, head):
-        is_new, options["num_outputs"] = True, _replace_head(module, num_outputs, options, seed)
+    kind = head_kind or heads.kind(module)
+    if _takes_new_head(model, data, head, is_other=kind != heads.kind(module)):
+        is_new, options = True, _replace_head(module, kind, num_outputs, options, seed)
     return Start(module=module, options=options, assets=assets, is_new=is_new)
 
 
-def _takes_new_head(model: Model, data: Dataset, head: str) -> bool:
+def _takes_new_head(model: Model, data: Dataset, head: str, *, is_other: bool) -> bool:
     is_same = list(model.assets.get("labels") or []) == data.labels
-    if head == "keep" and not is_same:
-        raise UsageError(
-            "the model's labels must be the data's to keep its head", hint="head='new' replaces it"
-        )
-    return head == "new" or not is_same
+    if head == "keep" and (is_other or not is_same):
+        wanted = "head must be of the kind asked for" if is_other else "labels must be the data's"
+        raise UsageError(f"the model's {wanted} to keep its head", hint="head='new' replaces it")
+    return head == "new" or is_other or not is_same
 
 
-def _replace_head(module: nn.Module, num_outputs: int, options: dict[str, Any], seed: int) -> int:
-    """A fresh last layer of the width that the features have."""
-    old = probe.head_of(module)
+def _replace_head(
+    module: nn.Module, kind: str, num_outputs: int, options: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """A fresh head of the width that the features have; the options that rebuild the net with it."""
     if "num_outputs" not in options:
         raise UsageError("the net's builder must take `num_outputs` to be given a new head")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        module.head = nn.Linear(old.in_features, num_outputs, bias=old.bias is not None)
-    return num_outputs
+        heads.replace(module, kind, num_outputs)
+    return heads.options(options, kind, num_outputs)
