@@ -14,6 +14,7 @@ from lichen.core.errors import DataError, OptionError, nearest
 from lichen.data import manifest
 from lichen.data import splits as policy
 from lichen.data.columns import label_text
+from lichen.data.labels import Label, marked, several
 from lichen.data.near import report as near
 from lichen.data.scan import Part, content_of, part
 
@@ -32,7 +33,8 @@ def arrays(
 
     Args:
         images: (N, H, W), (N, C, H, W) or (N, H, W, C); uint8, or floats in [0, 1]; numpy or torch.
-        targets: (N,) whole numbers below `len(labels)`, or words.
+        targets: (N,) whole numbers below `len(labels)`, or words; where rows may have several labels, (N, K)
+            of 0 and 1, or a list of these for each row.
         labels: class names in order; None: the sorted targets.
         splits: the split of each row; None: validation and test are carved by hash.
         duplicates: of rows that `splits` puts into two of them: refuse, or drop them from the one that is
@@ -54,7 +56,7 @@ def arrays(
         [content_of(row) for row in pixels_NCHW], texts, files=(), file=0, position=np.arange(len(texts))
     )
     parts = _divided(rows, splits, validation, test, duplicates)
-    names = list(labels) if labels is not None else None
+    names = _names(labels, targets)
     return _reported(held(parts, pixels_NCHW, columns={"image": "images", "label": "targets"}, names=names))
 
 
@@ -98,7 +100,7 @@ def texts(
     columns = {"text": "texts", **({"label": "targets"} if targets is not None else {})}
     return _reported(manifest.dataset(
         placed, reader="arrays", options={"form": "encoded"}, columns=columns, shape=None,
-        names=list(labels) if labels is not None else None, contents=contents,
+        names=_names(labels, targets), contents=contents,
     ))  # fmt: skip
 
 
@@ -182,22 +184,42 @@ def _scaled(pixels: np.ndarray) -> np.ndarray:
     return np.rint(pixels * 255).astype(np.uint8)
 
 
-def _texts(targets: Any, labels: Sequence[str] | None) -> list[str]:
+def _texts(targets: Any, labels: Sequence[str] | None) -> list[Label]:
+    if getattr(targets, "ndim", 1) == 2:
+        return _marked(targets.tolist(), labels)
     found = targets.tolist() if hasattr(targets, "tolist") else list(targets)
-    if labels is None:
-        return [label_text(target, f"targets, row {row}") for row, target in enumerate(found)]
-    texts = []
-    for row, target in enumerate(found):
-        text = label_text(target, f"targets, row {row}")
-        if isinstance(target, str):
-            texts.append(text)
-        elif 0 <= int(text) < len(labels):
-            texts.append(labels[int(text)])
-        else:
-            raise DataError(
-                f"a target must be below the {len(labels)} labels, not {text}", where=f"targets, row {row}"
-            )
-    return texts
+    return [
+        several(_text(one, labels, f"targets, row {row}") for one in target)
+        if isinstance(target, list | tuple | set | frozenset)
+        else _text(target, labels, f"targets, row {row}")
+        for row, target in enumerate(found)
+    ]
+
+
+def _text(target: Any, labels: Sequence[str] | None, where: str) -> str:
+    text = label_text(target, where)
+    if labels is None or isinstance(target, str):
+        return text
+    if not 0 <= int(text) < len(labels):
+        raise DataError(f"a target must be below the {len(labels)} labels, not {text}", where=where)
+    return labels[int(text)]
+
+
+def _marked(rows: list[list[Any]], labels: Sequence[str] | None) -> list[Label]:
+    """Labels of rows of 0 and 1, one for each label."""
+    width = len(rows[0]) if rows else 0
+    names = list(labels) if labels is not None else [str(place) for place in range(width)]
+    if width != len(names):
+        raise DataError(f"targets of {width} columns must have as many labels, not {len(names)}")
+    return [marked(dict(zip(names, row, strict=True)), f"targets, row {number}")
+            for number, row in enumerate(rows)]  # fmt: skip
+
+
+def _names(labels: Sequence[str] | None, targets: Any) -> list[str] | None:
+    """The classes in order, where the caller or the columns of the targets say them."""
+    if labels is None and getattr(targets, "ndim", 1) == 2:
+        return [str(place) for place in range(targets.shape[1])]
+    return list(labels) if labels is not None else None
 
 
 def _told(rows: Part, splits: Sequence[str]) -> dict[str, Part]:

@@ -44,7 +44,7 @@ class Table:
         return next((name for name, feature in self.features.items() if _kind(feature) == kind), None)
 
     def class_names(self, label: str) -> list[str] | None:
-        feature = self.features.get(label, {})
+        feature = _item(self.features.get(label, {}))
         names = feature.get("names") if _kind(feature) == "ClassLabel" else None
         if names and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise DataError("the names of the classes must be a list of texts", where=self.where)
@@ -62,8 +62,9 @@ class Table:
         with parsing(self.path):
             return cells.to_pylist()
 
-    def cell(self, group: int, row: int, name: str) -> str:
-        return f"{self.where}, row {int(self.starts[group]) + row}, column {name}"
+    def cell(self, group: int, row: int, name: str | None = None) -> str:
+        place = f"{self.where}, row {int(self.starts[group]) + row}"
+        return f"{place}, column {name}" if name else place
 
 
 @lru_cache(maxsize=64)
@@ -105,6 +106,13 @@ def _features(metadata: Mapping[bytes, bytes] | None) -> Mapping[str, Any]:
     except (KeyError, TypeError, ValueError, RecursionError):
         return {}
     return features if isinstance(features, dict) else {}
+
+
+def _item(feature: Any) -> Any:
+    """What a list is of, as the hub describes it; anything else is itself."""
+    if isinstance(feature, list) and len(feature) == 1:
+        return feature[0]
+    return feature.get("feature", feature) if _kind(feature) in ("Sequence", "List", "LargeList") else feature
 
 
 def _kind(feature: Any) -> str | None:

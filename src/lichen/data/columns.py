@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lichen.core.errors import DataError, nearest
+from lichen.core.errors import DataError, OptionError, nearest
 
 IMAGE_COLUMNS = ("image", "img", "picture", "photo", "jpeg", "png", "file_name", "filename", "file", "path")
 TEXT_COLUMNS = (
     "text", "sentence", "content", "document", "review", "article", "comment", "tweet", "message", "body",
 )  # fmt: skip
 LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "fine_label", "digit", "y")
+SEVERAL = ("label_columns", "separator")
+"""Options about rows that may have several labels."""
+ROLES = ("image", "text", "label", "group", *SEVERAL)
+"""Options that name columns or say how to read them."""
 SHOWN = 8
 """Columns that an error lists."""
 
@@ -44,6 +49,17 @@ def column(columns: Sequence[str], told: str | None, names: Sequence[str], role:
     )
     hint = f"did you mean {role}=`{near[0]}`?" if near else f"name it with {role}=; columns: {known}"
     raise DataError(f"no column looks like the {role}", where=where, hint=hint)
+
+
+def refuse(options: Mapping[str, Any], names: Sequence[str], what: str, path: Path) -> None:
+    """Refuses options about columns that a source does not have.
+
+    Raises:
+        OptionError: one is given.
+    """
+    for name in names:
+        if options.get(name) is not None:
+            raise OptionError(f"{what} has no columns, so `{name}` means nothing here", where=str(path))
 
 
 def label_text(label: Any, where: str | None = None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lichen.core import find
 from lichen.core.dataset import Dataset
-from lichen.core.errors import DataError
+from lichen.core.errors import DataError, OptionError
 from lichen.data import manifest, sources, splits
 from lichen.data import rows as decoded
 from lichen.data.near import report as near
@@ -33,6 +33,9 @@ class Plan:
     label: str | None = None
     group: str | None = None
     unit: str | None = None
+    label_columns: tuple[str, ...] | None = None
+    separator: str | None = None
+    classes: tuple[str, ...] | None = None
     validation: float = 0.1
     test: float = 0.2
     duplicates: str = "drop"
@@ -40,11 +43,20 @@ class Plan:
     keep: bool = False
 
     @property
-    def columns(self) -> dict[str, str | None]:
-        """What readers are told: the columns that fill a role, and what a row of text files is."""
+    def columns(self) -> dict[str, Any]:
+        """What readers are told: the columns that fill a role, and what a row of text files is.
+
+        Raises:
+            OptionError: they are told twice where labels stand.
+        """
+        if self.label_columns and (self.label or self.separator):
+            raise OptionError(
+                "labels stand in one column (label, separator) or in label_columns, not in both"
+            )
         return {
             "image": self.image, "text": self.text, "label": self.label, "group": self.group,
-            "unit": self.unit,
+            "unit": self.unit, "separator": self.separator,
+            "label_columns": list(self.label_columns) if self.label_columns else None,
         }  # fmt: skip
 
 
@@ -56,6 +68,7 @@ def load(name: str, plan: Plan, *, note: Callable[[str], None]) -> Dataset:
     """
     place = sources.resolve(name)
     reader, scan = scanned(place, plan.columns)
+    scan = scan if plan.classes is None else replace(scan, names=plan.classes)
     try:
         parts = divided(scan.parts, plan, note)
     except DataError as error:

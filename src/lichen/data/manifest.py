@@ -18,10 +18,13 @@ from lichen.core import guard
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, LeakError, UnsafeInputError, nearest
 from lichen.core.value import Memory
+from lichen.data.labels import are_several, as_text, words
 from lichen.data.scan import DIGEST_BYTES, Located, Part, class_names, ids_of
 
 Index = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-"""File names, then int64 (N,) each: file, position, length, target."""
+"""File names, then int64 (N,) each: file, position, length, target; the target as `targets_of` gives it."""
+BITS = 64
+"""Labels in one column of the index, where rows may have several."""
 
 
 def dataset(
@@ -48,6 +51,7 @@ def dataset(
     """
     memory = Memory()
     labels = [] if "label" not in columns else list(names) if names is not None else class_names(parts)
+    is_multi = any(are_several(rows.labels) for rows in parts.values())
     splits = {}
     for name, rows in parts.items():
         entry = {
@@ -60,6 +64,8 @@ def dataset(
             entry["content"] = {"blob": memory.put(contents[name])}
         splits[name] = entry
     schema = {"columns": dict(columns), "labels": labels, **_row_schema(shape)}
+    if is_multi:
+        schema["are_labels_several"] = True
     manifest = {
         "kind": "dataset", "reader": {"name": reader, "options": dict(options)}, "schema": schema,
         "splits": splits, "policy": [],
@@ -76,16 +82,26 @@ def _row_schema(shape: tuple[int, int, int] | None) -> dict[str, Any]:
 
 
 def targets_of(rows: Part, labels: Sequence[str]) -> np.ndarray:
-    """int64 (N,): the class number of each row; -1 where rows have no labels."""
-    if not labels:
+    """int64 (N,): the class number of each row, -1 where rows have no labels.
+
+    uint8 (N, K) of 0 and 1 where rows may have several.
+    """
+    if not labels and not are_several(rows.labels):
         return np.full(rows.num_rows, -1, np.int64)
     number = {label: place for place, label in enumerate(labels)}
     for row, label in enumerate(rows.labels):
-        if label not in number:
-            raise DataError(
-                f"label `{label}` is none of the classes", where=f"row {row}", hint=nearest(label, labels)
-            )
-    return np.array([number[label] for label in rows.labels], dtype=np.int64)
+        for word in words(label):
+            if word not in number:
+                raise DataError(
+                    f"label `{word}` is none of the classes", where=rows.describe(row),
+                    hint=nearest(word, labels),
+                )  # fmt: skip
+    if not are_several(rows.labels):
+        return np.array([number[as_text(label)] for label in rows.labels], dtype=np.int64)
+    targets_NK = np.zeros((rows.num_rows, len(labels)), np.uint8)
+    for row, label in enumerate(rows.labels):
+        targets_NK[row, [number[word] for word in words(label)]] = 1
+    return targets_NK
 
 
 def located(data: Dataset, split: str) -> tuple[Located, np.ndarray]:
@@ -99,7 +115,9 @@ def located(data: Dataset, split: str) -> tuple[Located, np.ndarray]:
     if not entry.get("index") or not (image or data.schema.get("text")) or not data.manifest.get("reader"):
         raise DataError(f"split `{split}` must say where its rows lie; it does not", where=data.root)
     _check_apart(data, split)
-    files, file, position, length, targets = _checked(_unpack(data.blobs.get(entry["index"]["blob"])), split)
+    num_labels = len(data.labels) if data.schema.get("are_labels_several") else None
+    index = _unpack(data.blobs.get(entry["index"]["blob"]), num_labels)
+    files, file, position, length, targets = _checked(index, split)
     content = data.blobs.get(entry["content"]["blob"]) if entry.get("content") else None
     places = Located(
         root=Path(data.root) if data.root is not None and content is None else None, files=files, file=file,
@@ -144,16 +162,31 @@ def _check_apart(data: Dataset, split: str) -> None:
 
 def _pack(rows: Part, targets: np.ndarray) -> bytes:
     head = json.dumps({"files": rows.files, "num_rows": rows.num_rows}, separators=(",", ":")).encode()
-    columns = np.stack([rows.file, rows.position, rows.length, targets]).astype("<i8")
+    marks = [targets] if targets.ndim == 1 else _words(targets)
+    columns = np.stack([rows.file, rows.position, rows.length, *marks]).astype("<i8")
     return head + b"\n" + columns.tobytes()
 
 
-def _unpack(blob: memoryview) -> Index:
+def _words(targets_NK: np.ndarray) -> np.ndarray:
+    """int64 (W, N): BITS labels to a number, the first in the lowest bit."""
+    padded = np.pad(targets_NK, ((0, 0), (0, -targets_NK.shape[1] % BITS)))
+    return np.packbits(padded, axis=1, bitorder="little").view("<i8").T
+
+
+def _marks(words_WN: np.ndarray, num_labels: int) -> np.ndarray:
+    """uint8 (N, K): the inverse of `_words`."""
+    bytes_NB = np.ascontiguousarray(words_WN.T).view(np.uint8)
+    return np.unpackbits(bytes_NB, axis=1, count=num_labels, bitorder="little")
+
+
+def _unpack(blob: memoryview, num_labels: int | None) -> Index:
     try:
         end = bytes(blob).index(b"\n")
         head = json.loads(bytes(blob[:end]))
-        columns = np.frombuffer(bytes(blob[end + 1 :]), "<i8").reshape(4, head["num_rows"])
-        return tuple(head["files"]), columns[0], columns[1], columns[2], columns[3]
+        num_words = 1 if num_labels is None else -(-num_labels // BITS)
+        columns = np.frombuffer(bytes(blob[end + 1 :]), "<i8").reshape(3 + num_words, head["num_rows"])
+        targets = columns[3] if num_labels is None else _marks(columns[3:], num_labels)
+        return tuple(head["files"]), columns[0], columns[1], columns[2], targets
     except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise DataError(f"the index of the rows is damaged: {error}") from None
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.errors import DataError
+from lichen.data.labels import Label, as_text, words
 
 DIGEST_BYTES = 16
 SPLIT_WORDS = {
@@ -35,8 +36,8 @@ class Part:
 
     Args:
         digests: uint8 (N, 16).
-        labels: the label of each row as text: never a number that shifts when a class is added. "" where rows
-            have none.
+        labels: of each row, as text: never a number that shifts when a class is added. "" where rows have
+            none, tuples where they may have several.
         files: file names relative to the root; `file` (N,) points into them.
         position: (N,) where the row stands in its file: a row number or an offset.
         groups: uint64 (N,): rows of one group stay in one split; None: each row is its own.
@@ -44,7 +45,7 @@ class Part:
     """
 
     digests: np.ndarray
-    labels: Sequence[str]
+    labels: Sequence[Label]
     files: tuple[str, ...]
     file: np.ndarray
     position: np.ndarray
@@ -134,7 +135,7 @@ def ids_of(digests: np.ndarray) -> np.ndarray:
 
 def part(
     contents: Sequence[bytes],
-    labels: Sequence[str],
+    labels: Sequence[Label],
     *,
     files: Sequence[str],
     file: Any,
@@ -145,12 +146,12 @@ def part(
     """A Part from the SHA-256 of each row's content and its label."""
     num_rows = len(contents)
     packed = b"".join(
-        content[:8] + hashlib.sha256(content + _encoded(label, files)).digest()[:8]
+        content[:8] + hashlib.sha256(content + _encoded(as_text(label), files)).digest()[:8]
         for content, label in zip(contents, labels, strict=True)
     )
     return Part(
         digests=np.frombuffer(packed, np.uint8).reshape(num_rows, DIGEST_BYTES),
-        labels=[sys.intern(label) for label in labels],
+        labels=[sys.intern(label) if isinstance(label, str) else label for label in labels],
         files=tuple(files),
         file=_filled(file, num_rows), position=_filled(position, num_rows), length=_filled(length, num_rows),
         counts=counts,
@@ -204,7 +205,7 @@ def content_of(row: bytes | np.ndarray) -> bytes:
 
 def class_names(parts: Mapping[str, Part]) -> list[str]:
     """Every label of every split, numbers in their own order."""
-    found = {label for rows in parts.values() for label in rows.labels}
+    found = {word for rows in parts.values() for label in rows.labels for word in words(label)}
     if all(label.removeprefix("-").isdecimal() and len(label) <= NUMBER for label in found):
         return sorted(found, key=int)
     return sorted(found)

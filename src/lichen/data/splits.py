@@ -14,6 +14,7 @@ import numpy as np
 from lichen.core.dataset import SPLITS
 from lichen.core.errors import DataError
 from lichen.data.draws import mix
+from lichen.data.labels import as_text
 from lichen.data.scan import Part
 
 VALIDATION_SALT, TEST_SALT, LIMIT_SALT = 0x76616C, 0x746573, 0x6C696D
@@ -116,10 +117,10 @@ def refuse(parts: Mapping[str, Part]) -> None:
 
 
 def limit(rows: Part, num_rows: int) -> Part:
-    """The rows with the smallest hashes, each class in its share of the whole; in their old order."""
+    """The rows with the smallest hashes, each label in its share of the whole; in their old order."""
     if num_rows >= rows.num_rows:
         return rows
-    hashes, labels = places(rows, LIMIT_SALT), np.asarray(rows.labels)
+    hashes, labels = places(rows, LIMIT_SALT), np.asarray([as_text(label) for label in rows.labels])
     classes, counts = np.unique(labels, return_counts=True)
     exact = counts * (num_rows / rows.num_rows)
     quota = np.floor(exact).astype(int)

@@ -13,6 +13,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
 from lichen.data import loading, manifest, pictures, sources, splits
 from lichen.data import rows as decoded
+from lichen.data.labels import words
 from lichen.data.scan import Part, Scan
 
 PROBED = 500
@@ -73,7 +74,9 @@ def survey(
         root=place.path,
     )
     names = data.labels
-    counts = {name: Counter(rows.labels) for name, rows in parts.items()}
+    counts = {
+        name: Counter(word for label in rows.labels for word in words(label)) for name, rows in parts.items()
+    }
     found = Survey(
         source=source,
         path=str(place.path),

@@ -6,6 +6,8 @@ Shapes: B rows, F features, K outputs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,7 +38,7 @@ def mlp(in_features: int, out_features: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(in_features, in_features), nn.ReLU(), nn.Linear(in_features, out_features))
 
 
-KINDS = {"linear": nn.Linear, "mlp": mlp, "cosine": Cosine}
+KINDS: dict[str, Callable[[int, int], nn.Module]] = {"linear": nn.Linear, "mlp": mlp, "cosine": Cosine}
 
 
 def of(module: nn.Module) -> nn.Module:

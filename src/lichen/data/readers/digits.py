@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.errors import DataError
+from lichen.data.columns import ROLES, refuse
 from lichen.data.files import reading
 from lichen.data.scan import Located, Scan, content_of, part
 
@@ -21,6 +22,7 @@ def claims(path: Path, options: Mapping[str, Any]) -> bool:
 
 
 def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
+    refuse(options, ROLES, "the digits", path)
     pixels_NCHW, labels = _read(path)
     contents = [content_of(row) for row in pixels_NCHW]
     texts = [str(label) for label in labels]

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lichen.core.errors import DataError, OptionError
+from lichen.core.errors import DataError
 from lichen.data import pictures
+from lichen.data.columns import ROLES, refuse
 from lichen.data.files import read_bytes
 from lichen.data.scan import Located, Part, Scan, common_shape, part, split_of
 
@@ -19,11 +20,7 @@ def claims(path: Path, options: Mapping[str, Any]) -> bool:
 
 
 def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
-    for role in ("image", "text", "label", "group"):
-        if options.get(role) is not None:
-            raise OptionError(
-                f"a folder of pictures has no columns, so `{role}` means nothing here", where=str(path)
-            )
+    refuse(options, ROLES, "a folder of pictures", path)
     names = [name for name in files if pictures.is_picture(name)]
     placed = _placed(path, names)
     shapes = [(0, 0, 0)] * len(names)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lichen.core.errors import DataError, OptionError, UnsafeInputError
+from lichen.core.errors import DataError, UnsafeInputError
+from lichen.data.columns import ROLES, refuse
 from lichen.data.files import reading
 from lichen.data.scan import Located, Part, Scan, content_of, part, split_of
 
@@ -31,9 +32,7 @@ def claims(path: Path, options: Mapping[str, Any]) -> bool:
 
 
 def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
-    for role in ("image", "text", "label", "group"):
-        if options.get(role) is not None:
-            raise OptionError(f"IDX files have no columns, so `{role}` means nothing here", where=str(path))
+    refuse(options, ROLES, "a set of IDX files", path)
     parts: dict[str, Part] = {}
     shape = (1, 0, 0)
     for name in sorted(files):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lichen.core.errors import DataError
 from lichen.data import pictures
 from lichen.data.columnar import SUFFIXES, Table, parsing
 from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, column, label_text, usual
+from lichen.data.labels import Label, listed, marked, several
 from lichen.data.scan import Located, Part, Scan, by_split, common_shape, content_of, grouped, joined, part
 
 Shape = tuple[int, int, int]
@@ -31,13 +33,13 @@ def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Sc
         raise DataError("there are no tables here but hidden ones", where=str(path))
     first = Table.open(base / names[0])
     roles = _roles(first, options)
-    classes = first.class_names(roles["label"]) if "label" in roles else None
+    says = Says.of(first, options, roles.get("label"))
     parts, shapes = {}, []
     for split, members in by_split(base, names).items():
-        parts[split], found = _part(base, members, roles, classes)
+        parts[split], found = _part(base, members, roles, says)
         shapes += found
     return Scan(
-        parts=parts, columns=roles, names=classes, options=roles,
+        parts=parts, columns={**roles, **says.role()}, names=says.names, options=roles,
         shape=common_shape(shapes or [(1, 0, 0)]) if "image" in roles else None,
     )  # fmt: skip
 
@@ -81,7 +83,9 @@ def _roles(table: Table, options: Mapping[str, Any]) -> dict[str, str]:
         roles["image"] = column(table.columns, None, IMAGE_COLUMNS, "image", where)
     told = options.get("label")
     label = table.found("ClassLabel") if told is None else told
-    if "image" in roles or label or (told is None and usual(table.columns, LABEL_COLUMNS)):
+    if options.get("label_columns"):
+        pass  # one for each label; none is the label
+    elif "image" in roles or label or (told is None and usual(table.columns, LABEL_COLUMNS)):
         roles["label"] = column(table.columns, label, LABEL_COLUMNS, "label", where)
     if group := options.get("group"):
         roles["group"] = column(table.columns, group, (), "group", where)
@@ -104,14 +108,12 @@ def _is_text(kind: Any) -> bool:
     return str(plain) in ("string", "large_string", "string_view")
 
 
-def _part(
-    base: Path, names: list[str], roles: Mapping[str, str], classes: list[str] | None
-) -> tuple[Part, list[Shape]]:
+def _part(base: Path, names: list[str], roles: Mapping[str, str], says: Says) -> tuple[Part, list[Shape]]:
     parts: list[Part] = [part([], [], files=names, file=0, position=0)]
     shapes: list[Shape] = []
     for number, name in enumerate(names):
         table = Table.open(base / name)
-        for role, needed in roles.items():
+        for role, needed in (*roles.items(), *(("label", name) for name in says.columns)):
             column(table.columns, needed, (), role, table.where)
         for group, start in enumerate(table.starts.tolist()):
             if "text" in roles:
@@ -120,7 +122,7 @@ def _part(
             else:
                 cells, length = _pictures(table, group, roles["image"]), [0]
                 shapes += _shapes(table, group, cells, roles["image"])
-            labels = _labels(table, group, roles.get("label"), classes, cells)
+            labels = says.labels(table, group) if says.columns else [""] * len(cells)
             found = part(
                 [content_of(cell) for cell in cells], labels, files=names, file=number,
                 position=start + np.arange(len(cells)), length=length,
@@ -179,19 +181,51 @@ def _texts(table: Table, group: int, name: str) -> Any:
         return whole.cast(pa.large_binary())
 
 
-def _labels(
-    table: Table, group: int, name: str | None, classes: list[str] | None, cells: Sequence[bytes]
-) -> list[str]:
-    """The class of every row of a group as text; empty where there are none."""
-    if name is None:
-        return [""] * len(cells)
-    texts = []
-    for row, value in enumerate(table.plain(table.read(group, name))):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Says:
+    """Which columns say the classes of a row, and how.
+
+    Args:
+        columns: none; one; or one of 0 and 1 for each class, where `are_marks`.
+        names: the classes in order, where the table says them.
+        separator: stands between the classes in a cell.
+    """
+
+    columns: list[str]
+    are_marks: bool = False
+    names: list[str] | None = None
+    separator: str | None = None
+
+    @classmethod
+    def of(cls, table: Table, options: Mapping[str, Any], label: str | None) -> Says:
+        if marks := options.get("label_columns"):
+            found = [column(table.columns, name, (), "label", table.where) for name in marks]
+            return cls(columns=found, are_marks=True, names=found)
+        if label is None:
+            return cls(columns=[])
+        return cls(columns=[label], names=table.class_names(label), separator=options.get("separator"))
+
+    def role(self) -> dict[str, str]:
+        """The columns of labels as a schema names them."""
+        return {"label": ", ".join(self.columns)} if self.columns else {}
+
+    def labels(self, table: Table, group: int) -> list[Label]:
+        """The label of every row of a group."""
+        cells = [table.plain(table.read(group, name)) for name in self.columns]
+        return [self.label(table, group, row, values) for row, values in enumerate(zip(*cells, strict=True))]
+
+    def label(self, table: Table, group: int, row: int, values: tuple[Any, ...]) -> Label:
+        if self.are_marks:
+            return marked(dict(zip(self.columns, values, strict=True)), table.cell(group, row))
+        (value,) = values
         try:
-            texts.append(_label(value, classes))
+            if isinstance(value, list):
+                return several(_label(one, self.names) for one in value)
+            if self.separator:
+                return listed(value or "", self.separator)
+            return _label(value, self.names)
         except DataError as error:
-            raise error.at(table.cell(group, row, name)) from None
-    return texts
+            raise error.at(table.cell(group, row, self.columns[0])) from None
 
 
 def _label(value: Any, classes: list[str] | None) -> str:

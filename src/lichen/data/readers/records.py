@@ -12,8 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from lichen.core.errors import DataError, LichenError
-from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, column, label_text, usual
+from lichen.core.errors import DataError, LichenError, OptionError
+from lichen.data.columns import (
+    IMAGE_COLUMNS,
+    LABEL_COLUMNS,
+    SEVERAL,
+    TEXT_COLUMNS,
+    column,
+    label_text,
+    usual,
+)
 from lichen.data.files import reading
 from lichen.data.records import LINES, TABLES, reader
 from lichen.data.scan import Located, Part, Scan, by_split, content_of, grouped, joined, part, split_of
@@ -41,6 +49,9 @@ def claims(path: Path, options: Mapping[str, Any]) -> bool:
 
 
 def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
+    for name in SEVERAL:
+        if options.get(name) is not None:
+            raise OptionError(f"texts have one label each, so `{name}` means nothing here", where=str(path))
     base = path.parent if path.is_file() else path
     forms = LINES if any(name.endswith(LINES) for name in files) else TABLES
     names = sorted(name for name in files if name.endswith(forms))

@@ -7,7 +7,8 @@ the rows.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from lichen.core.errors import DataError, UnsafeInputError
 from lichen.data import pictures
 from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, column, label_text
 from lichen.data.files import read_bytes, reading
+from lichen.data.labels import Label, listed, marked
 from lichen.data.scan import Located, Part, Scan, common_shape, content_of, part, split_of
 
 LISTS = ("metadata", "labels", "index", "annotations")
@@ -45,7 +47,7 @@ def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Sc
             raise DataError(
                 "a table of paths must be loaded with its pictures", where=str(path), hint=f"load {base}"
             )
-        rows, shape = _rows(table, base, name, columns, files)
+        rows, shape = _rows(table, base, name, columns, files, options)
         shapes.append(shape)
         for split, chosen in _splits(table, name, len(names)).items():
             found.setdefault(split, []).append(rows.take(chosen))
@@ -53,14 +55,19 @@ def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Sc
         if len(members) > 1:
             raise DataError(f"there must be one table per split; {split} has {len(members)}", where=str(path))
     parts = {split: members[0] for split, members in found.items()}
-    return Scan(parts=parts, columns=columns, shape=common_shape(shapes), options=columns)
+    marks = options.get("label_columns")
+    return Scan(
+        parts=parts, columns=columns, shape=common_shape(shapes), names=marks,
+        options={**columns, **({"label_columns": json.dumps(marks)} if marks else {})},
+    )  # fmt: skip
 
 
 def fetch(located: Located, rows: np.ndarray) -> list[bytes] | np.ndarray:
     if located.options["image"] != "pixels":
         return [read_bytes(located.path(file)) for file in located.file[rows].tolist()]
     table = _Table.open(located.path(0))
-    return table.pixels(located.options["label"])[located.position[rows]]
+    marks = json.loads(located.options.get("label_columns") or "[]")
+    return table.pixels(marks or [located.options["label"]])[located.position[rows]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,8 +86,9 @@ class _Table:
 
     def roles(self, options: Mapping[str, Any]) -> dict[str, str]:
         """The columns of labels and of paths; `pixels` when every other column is one."""
-        label = column(self.columns, options.get("label"), LABEL_COLUMNS, "label", str(self.path))
-        others = [name for name in self.columns if name not in (label, "split")]
+        found = self.label_columns(options)
+        label = ", ".join(found)
+        others = [name for name in self.columns if name not in (*found, "split")]
         usual = [name for name in others if name.lower() in IMAGE_COLUMNS]
         if options.get("image") is None and not usual and len(others) > 3:
             return {"image": "pixels", "label": label}
@@ -89,6 +97,13 @@ class _Table:
             "label": label,
         }  # fmt: skip
 
+    def label_columns(self, options: Mapping[str, Any]) -> list[str]:
+        """The column that says the class of a row, or one for each label."""
+        where = str(self.path)
+        if marks := options.get("label_columns"):
+            return [column(self.columns, name, (), "label", where) for name in marks]
+        return [column(self.columns, options.get("label"), LABEL_COLUMNS, "label", where)]
+
     def where(self, row: int, name: str) -> str:
         return f"{self.path}, row {row}, column {name}"
 
@@ -96,12 +111,22 @@ class _Table:
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
-    def labels(self, name: str) -> list[str]:
+    def labels(self, options: Mapping[str, Any]) -> list[Label]:
+        names = self.label_columns(options)
+        if options.get("label_columns"):
+            cells = [self.cells(name) for name in names]
+            return [
+                marked(dict(zip(names, row, strict=True)), f"{self.path}, row {number}")
+                for number, row in enumerate(zip(*cells, strict=True))
+            ]
+        name = names[0]
+        if separator := options.get("separator"):
+            return [listed(cell, separator) for cell in self.cells(name)]
         return [_label(cell, self.where(row, name)) for row, cell in enumerate(self.cells(name))]
 
-    def pixels(self, label: str) -> np.ndarray:
+    def pixels(self, labels: Sequence[str]) -> np.ndarray:
         """uint8 (N, C, H, W) of the columns that are neither label nor split: whole numbers 0..255."""
-        names = [name for name in self.columns if name not in (label, "split")]
+        names = [name for name in self.columns if name not in (*labels, "split")]
         shape = _square(len(names), self.path)
         places = [self.columns.index(name) for name in names]
         numbers = np.empty((len(self.rows), len(names)), dtype=np.uint8)
@@ -134,11 +159,16 @@ def _table(path: Path, mtime_ns: int, size_bytes: int) -> _Table:
 
 
 def _rows(
-    table: _Table, base: Path, name: str, columns: Mapping[str, str], files: Mapping[str, str]
+    table: _Table,
+    base: Path,
+    name: str,
+    columns: Mapping[str, str],
+    files: Mapping[str, str],
+    options: Mapping[str, Any],
 ) -> tuple[Part, tuple[int, int, int]]:
-    labels = table.labels(columns["label"])
+    labels = table.labels(options)
     if columns["image"] == "pixels":
-        pixels = table.pixels(columns["label"])
+        pixels = table.pixels(table.label_columns(options))
         contents = [content_of(row) for row in pixels]
         return part(contents, labels, files=[name], file=0, position=np.arange(len(labels))), pixels.shape[1:]
     paths = [

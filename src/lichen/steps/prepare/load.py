@@ -21,6 +21,9 @@ def load(
     label: str | None = None,
     group: str | None = None,
     unit: Literal["document", "passage", "line"] | None = None,
+    label_columns: list[str] | None = None,
+    separator: str | None = None,
+    classes: list[str] | None = None,
     validation: Fraction = 0.1,
     test: Fraction = 0.2,
     duplicates: Literal["drop", "refuse", "keep"] = "drop",
@@ -40,6 +43,10 @@ def load(
         label: the column of classes; None: found. Empty: none, for texts that are only read.
         group: the column of what keeps rows in one split, such as their author.
         unit: what a row of text files is; None: a document, and of a lone file a passage.
+        label_columns: columns of 0 and 1, one for each label, of rows that may have several; so may those of a
+            column of lists.
+        separator: what stands between the labels in a cell, of rows that may have several.
+        classes: the classes in their order; None: as the source has them, else sorted.
         validation: share of train rows that become validation when the source has none.
         test: the same for test.
         duplicates: what to do with rows that stand in two splits: drop them from the one that is judged,
@@ -53,6 +60,9 @@ def load(
         label=label,
         group=group,
         unit=unit,
+        label_columns=None if label_columns is None else tuple(label_columns),
+        separator=separator,
+        classes=None if classes is None else tuple(classes),
         validation=validation,
         test=test,
         duplicates=duplicates,
