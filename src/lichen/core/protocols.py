@@ -55,12 +55,17 @@ class Task(Protocol):
         """Per-row loss (B,) of outputs (B, K)."""
         ...
 
+    def blank_loss(self, outputs: Any) -> Any:
+        """Per-row loss (B,) against targets that favour no answer, which label smoothing mixes in."""
+        ...
+
     def figures(self, outputs: Any, targets: Any) -> dict[str, float]:
-        """The headline and loss of numpy (N, K) and (N,) alone, cheap enough for every epoch."""
+        """The headline and loss of numpy (N, K) and targets alone, cheap enough for every epoch."""
         ...
 
     def score(self, outputs: Any, targets: Any) -> tuple[dict[str, dict[str, float]], dict[str, Array]]:
-        """Metrics with 95 % intervals, and the answers per row that `Scores` keeps; of numpy (N, K), (N,)."""
+        """Metrics with 95 % intervals, and the answers per row that `Scores` keeps; of numpy (N, K)
+        and targets: (N,) classes, or (N, K) of 0 and 1 where rows may have several labels."""
         ...
 
     def reply(self, outputs: Any, assets: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -54,7 +54,8 @@ def apply(
         weight_B111 = kept_B[:, None, None, None]
         mixed_BCHW = weight_B111 * mixed_BCHW + (1.0 - weight_B111) * others_BCHW
         shares_B = shares_B * kept_B
-    own_BK = functional.one_hot(targets_B, num_classes).float()
+    is_class = targets_B.ndim == 1  # else 0 and 1 for each label, (B, K)
+    own_BK = functional.one_hot(targets_B, num_classes).float() if is_class else targets_B.float()
     return mixed_BCHW, shares_B[:, None] * own_BK + (1.0 - shares_B[:, None]) * own_BK.flip(0)
 
 

@@ -60,13 +60,7 @@ def _image_shape(value: Model | Program) -> list[int]:
 def _replies(
     value: Model | Program, images_NCHW: np.ndarray, batch_size: int = BATCH_SIZE
 ) -> list[dict[str, Any]]:
-    outputs_NK, labels = logits(value, images_NCHW, batch_size), value.assets.get("labels")
-    if labels is not None and (outputs_NK.ndim != 2 or outputs_NK.shape[1] != len(labels)):
-        raise UsageError(
-            f"the value must answer one number per label: {len(labels)} labels, "
-            f"outputs of shape {outputs_NK.shape[1:]}"
-        )
-    return task_of(value.task).reply(outputs_NK, value.assets)
+    return task_of(value.task).reply(logits(value, images_NCHW, batch_size), value.assets)
 
 
 def each(value: Model | Program, inputs: Any, *, batch_size: int = BATCH_SIZE) -> Iterator[tuple[Any, Reply]]:

@@ -73,12 +73,12 @@ def calibration_error(confidence_N: np.ndarray, correct_N: np.ndarray) -> Figure
     value = np.abs(np.bincount(bins_N, gaps_N, NUM_BINS)).sum() / len(gaps_N)
     rng = np.random.default_rng(0)
     replicates = []
-    for _ in range(_num_replicates(len(gaps_N))):
+    for _ in range(num_replicates(len(gaps_N))):
         chosen_N = rng.integers(0, len(gaps_N), len(gaps_N))
         replicates.append(
             np.abs(np.bincount(bins_N[chosen_N], gaps_N[chosen_N], NUM_BINS)).sum() / len(gaps_N)
         )
-    return _bootstrapped(float(value), np.asarray(replicates))
+    return bootstrapped(float(value), np.asarray(replicates))
 
 
 def bootstrap(metric, outputs_NK: np.ndarray, targets_N: np.ndarray) -> Figure:
@@ -86,7 +86,7 @@ def bootstrap(metric, outputs_NK: np.ndarray, targets_N: np.ndarray) -> Figure:
     rng = np.random.default_rng(0)
     draws = [rng.integers(0, len(targets_N), len(targets_N)) for _ in range(REPLICATES // 4)]
     replicates = np.asarray([float(metric(outputs_NK[rows], targets_N[rows])) for rows in draws])
-    return _bootstrapped(float(metric(outputs_NK, targets_N)), replicates)
+    return bootstrapped(float(metric(outputs_NK, targets_N)), replicates)
 
 
 def _of_pairs(truth_N: np.ndarray, answers_N: np.ndarray, measure) -> Figure:
@@ -95,9 +95,9 @@ def _of_pairs(truth_N: np.ndarray, answers_N: np.ndarray, measure) -> Figure:
     cells_M, counts_M = np.unique(truth_N * size + answers_N, return_counts=True)
     truth_M, answer_M = cells_M // size, cells_M % size
     rng = np.random.default_rng(0)
-    drawn_RM = rng.multinomial(len(truth_N), counts_M / counts_M.sum(), _num_replicates(len(truth_N)))
+    drawn_RM = rng.multinomial(len(truth_N), counts_M / counts_M.sum(), num_replicates(len(truth_N)))
     value = measure(counts_M[None], truth_M, answer_M, size)[0]
-    return _bootstrapped(float(value), measure(drawn_RM, truth_M, answer_M, size))
+    return bootstrapped(float(value), measure(drawn_RM, truth_M, answer_M, size))
 
 
 def _tables(
@@ -126,15 +126,28 @@ def _macro_f1(counts_RM: np.ndarray, truth_M: np.ndarray, answer_M: np.ndarray, 
     return _mean_where(2 * hits_RK / np.maximum(rows_RK + said_RK, 1), rows_RK + said_RK > 0)
 
 
+def weighted_kappa(truth_N: np.ndarray, answers_N: np.ndarray) -> Figure:
+    """Agreement beyond chance, errors weighted by the square of their distance (Cohen 1968)."""
+
+    def measure(counts_RM: np.ndarray, truth_M: np.ndarray, answer_M: np.ndarray, size: int) -> np.ndarray:
+        _, rows_RK, said_RK = _tables(counts_RM, truth_M, answer_M, size)
+        far_KK = (np.arange(size)[:, None] - np.arange(size)[None]) ** 2.0
+        seen_R = (counts_RM * (truth_M - answer_M) ** 2.0).sum(1)
+        chance_R = ((rows_RK @ far_KK) * said_RK).sum(1) / counts_RM.sum(1)
+        return np.where(chance_R > 0, 1.0 - seen_R / np.maximum(chance_R, 1e-12), 1.0)
+
+    return _of_pairs(truth_N, answers_N, measure)
+
+
 def _mean_where(values_RK: np.ndarray, present_RK: np.ndarray) -> np.ndarray:
     return (values_RK * present_RK).sum(1) / present_RK.sum(1)
 
 
-def _num_replicates(count: int) -> int:
+def num_replicates(count: int) -> int:
     return int(min(REPLICATES, max(50, 4_000_000 // count)))
 
 
-def _bootstrapped(value: float, replicates_R: np.ndarray) -> Figure:
+def bootstrapped(value: float, replicates_R: np.ndarray) -> Figure:
     low, high = np.quantile(replicates_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return _figure(value, min(value, float(low)), max(value, float(high)))
 

@@ -114,18 +114,20 @@ class Reference:
         before, after = (self.task.figures(outputs, targets)[self.task.headline]
                          for outputs in (self.outputs_NK, found_NK))  # fmt: skip
         sign = 1.0 if self.task.higher_is_better else -1.0
-        loss_N = sign * (self._outcomes(self.outputs_NK) - self._outcomes(found_NK))
+        said, found = (self._answers(outputs) for outputs in (self.outputs_NK, found_NK))
+        loss_N = sign * (said["outcome"].astype(np.float64) - found["outcome"].astype(np.float64))
+        is_other_N = (said["answer"] != found["answer"]).reshape(len(loss_N), -1).any(1)
         low, high = intervals.paired(loss_N)
         return Pairing(
             metric=self.task.headline, before=before, after=after, drop=sign * (before - after),
-            low=low, high=high, changed=float((self.outputs_NK.argmax(1) != found_NK.argmax(1)).mean()),
+            low=low, high=high, changed=float(is_other_N.mean()),
             split=self.rows.split, num_rows=len(loss_N),
         )  # fmt: skip
 
-    def _outcomes(self, outputs_NK: np.ndarray) -> np.ndarray:
-        """float64 (N,): each row's share of the headline."""
+    def _answers(self, outputs_NK: np.ndarray) -> dict[str, np.ndarray]:
+        """What the task says per row: `answer`, and `outcome`, the row's share of the headline."""
         _, answers = self.task.score(outputs_NK, self.rows.targets)
-        return answers["outcome"].numpy().astype(np.float64)
+        return {name: answers[name].numpy() for name in ("answer", "outcome")}
 
 
 def _words(wanted_K: np.ndarray, found_K: np.ndarray) -> str:

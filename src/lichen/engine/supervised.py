@@ -88,6 +88,9 @@ def objective(
         label_smoothing: this share of each target goes to all classes alike (Szegedy et al. 2016, section 7).
     """
     measure = loss or task.loss
+    blank = getattr(task, "blank_loss", None)
+    if label_smoothing and blank is None:
+        raise UsageError(f"label_smoothing means nothing to {task.name}: it has no `blank_loss`")
     prepared = inputs or (lambda x_BCHW: task.inputs(x_BCHW, assets))
 
     def plain(module: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> Tensor:
@@ -95,8 +98,8 @@ def objective(
 
     def smoothed(module: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> Tensor:
         outputs_BK = module(prepared(x_BCHW))
-        uniform_B = -torch.log_softmax(outputs_BK.float(), -1).mean(-1)
-        return (1.0 - label_smoothing) * measure(outputs_BK, y_B) + label_smoothing * uniform_B
+        blank_B = blank(outputs_BK)  # type: ignore[misc]
+        return (1.0 - label_smoothing) * measure(outputs_BK, y_B) + label_smoothing * blank_B
 
     return smoothed if label_smoothing else plain
 

@@ -15,6 +15,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.progress import Run
+from lichen.core.protocols import Task
 from lichen.core.step import step
 from lichen.engine import answer, backend, supervised, temperature
 from lichen.engine.task import task_of
@@ -35,20 +36,31 @@ def calibrate(model: Model, data: Dataset, *, run: Run) -> Model:
     rows = data.rows("validation")
     images = supervised.pixels(rows, model.assets["image_shape"])
     outputs_NK = answer.logits(model, images, device=run.device)
+    _require_steady(task, outputs_NK, rows.targets)
     heat = temperature.fitted(outputs_NK, rows.targets, task.loss)
     module = model.torch().eval()
     head = _head(module, torch.from_numpy(outputs_NK[:NUM_PROBED]), task_inputs(model, images[:NUM_PROBED]))
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.div_(heat)
-    before, after = (task.score(outputs_NK / one, rows.targets) for one in (1.0, heat))
-    if not np.array_equal(before[1]["answer"].numpy(), after[1]["answer"].numpy()):
-        raise UsageError(f"a temperature changes answers of {task.name}, so it cannot be calibrated so")
-    errors = [
-        found[0].get("calibration_error", found[0][task.headline])["value"] for found in (before, after)
-    ]
-    run.emit("note", text=f"temperature {heat:.3f}: calibration error {errors[0]:.4f} -> {errors[1]:.4f}")
+    before, after = (_error(task, outputs_NK / one, rows.targets) for one in (1.0, heat))
+    run.emit("note", text=f"temperature {heat:.3f}: {before} -> {after}")
     return model.with_weights(backend.arrays_of(module))
+
+
+def _require_steady(task: Task, outputs_NK: np.ndarray, targets: np.ndarray) -> None:
+    """Refuses a task whose answers are not the same at every temperature."""
+    z_NK = outputs_NK.astype(np.float64)
+    told = [task.score(z_NK / heat, targets)[1]["answer"].numpy()
+            for heat in (1.0, temperature.COLDEST, temperature.HOTTEST)]  # fmt: skip
+    if not all(np.array_equal(told[0], other) for other in told[1:]):
+        raise UsageError(f"a temperature changes answers of {task.name}, so it cannot be calibrated so")
+
+
+def _error(task: Task, outputs_NK: np.ndarray, targets: np.ndarray) -> str:
+    figures, _ = task.score(outputs_NK, targets)
+    name = "calibration_error" if "calibration_error" in figures else task.headline
+    return f"{name} {figures[name]['value']:.4f}"
 
 
 def task_inputs(model: Model, images_BCHW: np.ndarray) -> torch.Tensor:
