@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lichen.core.errors import DataError
-from lichen.data import augment, draws, mix
+from lichen.data import augment, balance, draws, mix
 from lichen.data.images import Images
 
 AHEAD = 2
@@ -45,6 +45,8 @@ class Batches:
         batch_size: rows of a batch over all ranks.
         policy: augmentation; None or empty changes nothing.
         num_classes: of the targets, for a policy that mixes rows.
+        class_weights: float32 (K,): what a row of each class counts in the loss; None: alike.
+        is_balanced: every class comes equally often in an epoch, as `balance.turns` says.
         is_shuffled: in an order of (seed, epoch); else in the order of the rows.
         drops_last: leave out a last batch that is not full, unless it is the only one.
         rank: this process among `world`; it takes every world-th row of each batch.
@@ -59,6 +61,8 @@ class Batches:
     num_classes: int = 0
     channels_last: bool = False
     device: str = "cpu"
+    class_weights: Tensor | None = None
+    is_balanced: bool = False
     is_shuffled: bool = True
     drops_last: bool = False
     rank: int = 0
@@ -74,7 +78,9 @@ class Batches:
         return full if rest == 0 or (self.drops_last and full) else full + 1
 
     def order(self, epoch: int) -> Tensor:
-        """int64 (N,): the row numbers of an epoch in turn."""
+        """int64 (N,): the row numbers of an epoch in turn; N is added where a row comes once more."""
+        if self.is_balanced:
+            return balance.turns(self.targets.cpu(), seed=self.seed, epoch=epoch)
         places = torch.arange(self.num_rows)
         if not self.is_shuffled:
             return places
@@ -91,18 +97,28 @@ class Batches:
         pairs = self._resident(plans) if isinstance(self.images, Tensor) else self._streamed(plans)
         mixes = mix.needs(self.policy)
         numbers = torch.tensor(augment.numbers(self.policy), dtype=torch.int64, device=self.device)
-        for rows, images in pairs:
+        for turns, images in pairs:
+            rows = turns % self.num_rows if self.is_balanced else turns
             ids, targets, weights = self.ids[rows], self.targets[rows], None
             if len(numbers):
-                uniforms = draws.uniforms(ids, numbers, seed=self.seed, epoch=number).float()
+                drawn = self._drawn_as(ids, turns) if self.is_balanced else ids
+                uniforms = draws.uniforms(drawn, numbers, seed=self.seed, epoch=number).float()
                 images = augment.apply(self.policy, images, uniforms)
                 weights = augment.weights(self.policy, uniforms)
                 if mixes:
                     images, targets = mix.apply(self.policy, images, targets, uniforms, self.num_classes)
                     weights = None if weights is None else weights * weights.flip(0)
+            if self.class_weights is not None:
+                counted = targets @ self.class_weights if targets.ndim == 2 else self.class_weights[targets]
+                weights = counted if weights is None else weights * counted
             if self.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
             yield Batch(images, targets, ids, weights)
+
+    def _drawn_as(self, ids: Tensor, turns: Tensor) -> Tensor:
+        """What a row draws as: when it comes again, it is varied otherwise."""
+        times = turns // self.num_rows
+        return torch.where(times > 0, draws.mix(ids ^ times), ids)
 
     def _mine(self, order: Tensor, step: int) -> Tensor:
         return order[step * self.batch_size : (step + 1) * self.batch_size][self.rank :: self.world]
@@ -110,8 +126,8 @@ class Batches:
     def _resident(self, plans: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         assert isinstance(self.images, Tensor)
         for plan in plans:
-            rows = plan.to(self.device, non_blocking=True)
-            yield rows, self.images[rows]
+            turns = plan.to(self.device, non_blocking=True)
+            yield turns, self.images[turns % self.num_rows if self.is_balanced else turns]
 
     def _streamed(self, plans: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Decodes AHEAD batches in advance; leaving early waits for those under way."""
@@ -120,7 +136,7 @@ class Batches:
         waiting: deque[tuple[Tensor, Any]] = deque()
         with ThreadPoolExecutor(AHEAD) as pool:
             for plan in plans:
-                waiting.append((plan, pool.submit(fetch, plan.numpy())))
+                waiting.append((plan, pool.submit(fetch, (plan % self.num_rows).numpy())))
                 if len(waiting) > AHEAD:
                     yield self._arrived(*waiting.popleft())
             while waiting:
@@ -139,6 +155,8 @@ def of(
     size: int | None = None,
     policy: Sequence[Mapping[str, Any]] | None = None,
     num_classes: int = 0,
+    class_weights: Tensor | None = None,
+    is_balanced: bool = False,
     channels_last: bool = False,
     device: str = "cpu",
     is_shuffled: bool = True,
@@ -164,6 +182,6 @@ def of(
         targets=torch.from_numpy(rows.targets.copy()).to(device),
         ids=torch.from_numpy(rows.ids.view(np.int64).copy()).to(device),
         batch_size=batch_size, seed=seed, policy=policy, num_classes=num_classes,
-        channels_last=channels_last, device=device,
+        class_weights=class_weights, is_balanced=is_balanced, channels_last=channels_last, device=device,
         is_shuffled=is_shuffled, drops_last=drops_last, rank=rank, world=world,
     )  # fmt: skip

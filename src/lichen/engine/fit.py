@@ -158,7 +158,7 @@ def _loss(job: Job, net: nn.Module, x: Tensor, y: Tensor, weights: Tensor | None
             loss = job.objective(net, job.execution.place_batch(x), y).float()
     if weights is not None:
         if not loss.ndim:
-            raise UsageError("a loss must be given per row where augmentation weighs rows",
+            raise UsageError("a loss must be given per row where rows are weighed (favour, balance)",
                              hint="return one number per row, not their mean")  # fmt: skip
         loss = loss * weights
     return loss.mean() if loss.ndim and len(y) else loss.sum()

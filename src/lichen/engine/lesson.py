@@ -22,6 +22,7 @@ class Lesson:
 
     Args:
         batch_size: rows per step over all processes; None: the usual one.
+        balance: of classes, as `supervised.weights_of` takes it.
         num_judged: validation rows asked after each epoch; None: all.
         loss: in place of the task's. metric: in place of the task's figures.
     """
@@ -31,6 +32,7 @@ class Lesson:
     assets: Mapping[str, Any]
     batch_size: int | None = None
     label_smoothing: float = 0.0
+    balance: str = "none"
     num_judged: int | None = None
     loss: Callable[..., Any] | None = None
     metric: Callable[..., float] | None = None
@@ -51,6 +53,7 @@ class Lesson:
             batch_size=self.batch_size,
             seed=settings.seed,
             device=run.device,
+            balance=self.balance,
         )
         fit(
             module, batches, settings, run=run, callback=callback, about=about,

@@ -135,7 +135,10 @@ def train(
     made = Batches(
         images=rows.values, targets=rows.targets, ids=rows.ids, seed=settings.seed, device=run.device,
         batch_size=lesson.batch_size or supervised.usual_batch_size(len(rows.targets)),
-        rank=rank, world=world,
+        rank=rank, world=world, is_balanced=lesson.balance == "sampling",
+        class_weights=supervised.weights_of(
+            lesson.balance, rows.targets.cpu().numpy(), len(lesson.data.labels), run.device
+        ),
     )  # fmt: skip
     objective = supervised.objective(
         lesson.task, {}, label_smoothing=lesson.label_smoothing, loss=lesson.loss, inputs=lambda x_BF: x_BF

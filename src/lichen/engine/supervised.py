@@ -17,6 +17,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
 from lichen.core.protocols import Task
 from lichen.data import batches
+from lichen.data.balance import class_weights
 from lichen.data.batches import Batches
 from lichen.data.images import Images
 from lichen.engine.execution import Objective
@@ -52,12 +53,19 @@ def side(rows: Images, image_shape: Sequence[int]) -> int | None:
 
 
 def train_batches(
-    data: Dataset, image_shape: Sequence[int], *, batch_size: int | None, seed: int, device: str = "cpu"
+    data: Dataset,
+    image_shape: Sequence[int],
+    *,
+    batch_size: int | None,
+    seed: int,
+    device: str = "cpu",
+    balance: str = "none",
 ) -> Batches:
     """This rank's share of train batches, augmented by the data's policy.
 
     Args:
         batch_size: over all ranks; None: `usual_batch_size`.
+        balance: of classes, as `balanced` takes it.
     """
     rows = data.rows("train")
     batch_size = batch_size or usual_batch_size(rows.num_rows)
@@ -65,7 +73,26 @@ def train_batches(
     return batches.of(
         rows, batch_size=batch_size, seed=seed, size=side(rows, image_shape), policy=data.policy or None,
         num_classes=len(data.labels), device=device, rank=rank, world=world,
+        class_weights=weights_of(balance, rows.targets, len(data.labels), device),
+        is_balanced=balance == "sampling",
     )  # fmt: skip
+
+
+def weights_of(balance: str, targets: np.ndarray, num_classes: int, device: str = "cpu") -> Tensor | None:
+    """float32 (K,): what a row of each class counts in the loss; None: alike.
+
+    Args:
+        balance: none, weights, or sampling: then rows count alike and come in other numbers.
+
+    Raises:
+        UsageError: rows have no one class to balance by.
+    """
+    if balance != "none" and (targets.ndim != 1 or targets.dtype.kind not in "iu"):
+        raise UsageError("rows must have one class each to balance by; these may have several",
+                         hint="balance='none'")  # fmt: skip
+    if balance != "weights":
+        return None
+    return class_weights(torch.from_numpy(targets.copy()), num_classes).to(device)
 
 
 def usual_batch_size(num_rows: int) -> int:

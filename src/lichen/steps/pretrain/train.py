@@ -37,6 +37,7 @@ def train(
     schedule: Literal["cosine", "linear", "triangular", "constant", "step"] = "cosine",
     warmup: Positive = 0.0,
     label_smoothing: Fraction = 0.0,
+    balance: Literal["none", "weights", "sampling"] = "none",
     clip: Positive | None = None,
     ema: Fraction | None = None,
     patience: Natural | None = None,
@@ -56,6 +57,7 @@ def train(
         rate: the peak rate; None: the optimizer's usual one, less for batches below 32.
         warmup: epochs over which the rate rises.
         label_smoothing: the share of each target that goes to all classes alike.
+        balance: weights lets rows of rare classes count more; sampling lets all classes come equally often.
         clip: the longest gradient; longer ones are scaled down.
         ema: decay of a running average of the weights, which then answers.
         patience: epochs without a better validation figure before it stops; the best epoch is kept.
@@ -79,7 +81,8 @@ def train(
     )  # fmt: skip
     lesson = Lesson(
         task=learnt, data=data, assets=assets, batch_size=batch_size, label_smoothing=label_smoothing,
-        loss=loss, metric=metric, num_judged=supervised.num_judged(data) if patience is None else None,
+        balance=balance, loss=loss, metric=metric,
+        num_judged=supervised.num_judged(data) if patience is None else None,
     )  # fmt: skip
     lesson.fit(module, settings, run=run, callback=callback, about={"net": net})
     return backend.wrap(module.to("cpu"), task=task, assets=assets)
