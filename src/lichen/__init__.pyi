@@ -79,6 +79,8 @@ class _Adapt:
         freeze: Literal['none', 'norms', 'stem', 'half', 'body'] = ...,
         head: Literal['auto', 'keep', 'new'] = ...,
         layer_decay: float = ...,
+        rates: dict[str, Any] | None = ...,
+        gradual: float = ...,
         batch_size: int | None = ...,
         optimizer: Literal['sgd', 'adam', 'adamw'] = ...,
         rate: float | None = ...,
@@ -88,6 +90,7 @@ class _Adapt:
         schedule: Literal['cosine', 'linear', 'triangular', 'constant', 'step'] = ...,
         warmup: float = ...,
         label_smoothing: float = ...,
+        balance: Literal['none', 'weights', 'sampling'] = ...,
         clip: float | None = ...,
         ema: float | None = ...,
         patience: int | None = ...,
@@ -104,6 +107,22 @@ class _Adapt:
         model: Model,
     ) -> Model:
         """fold an adapter into its base: one plain net that answers as both did"""
+        ...
+    def soup(
+        self,
+        data: Dataset,
+        first: Model,
+        second: Model,
+        third: Model | None = None,
+        fourth: Model | None = None,
+        fifth: Model | None = None,
+        sixth: Model | None = None,
+        seventh: Model | None = None,
+        eighth: Model | None = None,
+        *,
+        method: Literal['greedy', 'uniform'] = ...,
+    ) -> Model:
+        """models that were fine-tuned from one start become one: their weights are averaged"""
         ...
 
 adapt: _Adapt
@@ -242,6 +261,7 @@ class _Pretrain:
         schedule: Literal['cosine', 'linear', 'triangular', 'constant', 'step'] = ...,
         warmup: float = ...,
         label_smoothing: float = ...,
+        balance: Literal['none', 'weights', 'sampling'] = ...,
         clip: float | None = ...,
         ema: float | None = ...,
         patience: int | None = ...,

@@ -58,3 +58,21 @@ def test_scopes_grow():
     assert counts == sorted(counts, reverse=True) and len(set(counts)) == 4 and counts[-1] == 2
     with pytest.raises(OptionError, match="did you mean `body`"):
         layers.freeze(torch.nn.Linear(2, 2), "bodi")
+
+
+@pytest.mark.parametrize("scope", ["norms", "body"])
+def test_norms_without_weights_of_their_own_keep_their_figures_too(scope):
+    module = torch.nn.Sequential()
+    module.add_module("conv", torch.nn.Conv2d(3, 4, 3))
+    module.add_module("bn", torch.nn.BatchNorm2d(4, affine=False))
+    module.add_module("flat", torch.nn.Flatten())
+    module.add_module("head", torch.nn.Linear(16, 2))
+    layers.freeze(module, scope)
+    layers.set_modes(module)
+    before = {name: tensor.clone() for name, tensor in module.named_buffers()}
+    module(torch.randn(8, 3, 4, 4))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.named_buffers())
+    layers.freeze(planted := torch.nn.Sequential(torch.nn.BatchNorm2d(3, affine=False)), "none")
+    layers.set_modes(planted)
+    planted(torch.randn(8, 3, 4, 4))
+    assert planted[0].num_batches_tracked == 1

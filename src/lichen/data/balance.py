@@ -12,7 +12,7 @@ from lichen.data import draws
 
 
 def class_weights(targets_N: Tensor, num_classes: int) -> Tensor:
-    """float32 (K,): N / (K n_k), so that classes count alike and rows 1 on average; K counts those that occur."""
+    """float32 (K,): N / (K n_k): classes count alike, rows 1 on average; K is how many classes occur."""
     counts_K = torch.bincount(targets_N, minlength=num_classes)
     present_K = counts_K > 0
     weights_K = len(targets_N) / (present_K.sum() * counts_K.clamp(min=1)).float()

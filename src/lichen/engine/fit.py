@@ -56,6 +56,8 @@ def fit(
     Raises:
         DivergedError: the loss was not finite, also at an eighth of the rate.
     """
+    if settings.gradual and ranks()[1] > 1:
+        raise UsageError("layers join one by one in a single process only; gradual must be 0 with several")
     module.to(run.device)
     total = settings.epochs * batches.steps_per_epoch
     found = run.restore()
@@ -72,7 +74,7 @@ def fit(
     )
     optimizer = optimizers.build(
         module, name=settings.optimizer, rate=rate, weight_decay=settings.weight_decay,
-        momentum=settings.momentum, layer_decay=settings.layer_decay,
+        momentum=settings.momentum, layer_decay=settings.layer_decay, parts=settings.parts,
     )  # fmt: skip
     trainee = Trainee(module, optimizer, Average(module, settings.ema) if settings.ema else None)
     job = Job(batches=batches, settings=settings, objective=objective, run=run, execution=chosen, judge=judge,
@@ -121,8 +123,10 @@ def _distributed(module: nn.Module) -> nn.Module:
 def _epoch(job: Job, trainee: Trainee, net: nn.Module) -> Fault | None:
     """The rest of the epoch that the step counter is in, up to its end or the first fault."""
     number, start = divmod(trainee.step, job.batches.steps_per_epoch)
-    layers.set_modes(net)
     parameters = [parameter for group in trainee.optimizer.param_groups for parameter in group["params"]]
+    if job.settings.gradual:
+        layers.thaw(trainee.module, parameters, number / (job.settings.gradual * job.settings.epochs))
+    layers.set_modes(net)
     counters, is_shared = trainee.counters, ranks()[1] > 1
     for x, y, _, weights in job.batches.epoch(number, start):
         _seed(job, counters["step"])

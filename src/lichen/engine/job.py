@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,7 +27,12 @@ class Batches(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How to train: `rate` None is the usual one, `warmup` is in epochs, `ema` that of the average."""
+    """How to train: `rate` None is the usual one, `warmup` is in epochs, `ema` that of the average.
+
+    Args:
+        parts: shares of the rate by part of the net, beside `layer_decay`.
+        gradual: the share of the epochs over which layers join the training, the last first; 0: at once.
+    """
 
     epochs: int
     optimizer: str = "sgd"
@@ -35,6 +40,8 @@ class Settings:
     weight_decay: float = 5e-4
     momentum: float = 0.9
     layer_decay: float = 1.0
+    parts: Mapping[str, float] = field(default_factory=dict)
+    gradual: float = 0.0
     schedule: str = "cosine"
     warmup: float = 0.0
     clip: float | None = None

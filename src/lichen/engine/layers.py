@@ -7,11 +7,17 @@ the one before.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Iterable, Mapping
+
 from torch import nn
 
 from lichen.core.errors import OptionError, nearest
 
 ENOUGH = 5
+NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+FROZEN = "lichen_is_frozen"
+"""The attribute of a norm without parameters that says whether it keeps its figures."""
 SCOPES = ("none", "norms", "stem", "half", "body")
 """What `freeze` can name: nothing, norms, the first layer, the first half of the layers, all but the head."""
 
@@ -28,10 +34,39 @@ def layers(module: nn.Module) -> list[list[str]]:
     return [*found, head] if head else found
 
 
-def scales(module: nn.Module, decay: float) -> dict[str, float]:
-    """The share of the rate per parameter: 1 in the last layer, `decay` times that in the one before."""
+def scales(module: nn.Module, decay: float, parts: Mapping[str, float] | None = None) -> dict[str, float]:
+    """The share of the rate per parameter: 1 in the last layer, `decay` times that in the one before.
+
+    Args:
+        parts: what it is multiplied by within a part, such as `{"layer1": 0.1}`; the innermost part counts.
+    """
     found = layers(module)
-    return {name: decay ** (len(found) - 1 - depth) for depth, names in enumerate(found) for name in names}
+    return {
+        name: decay ** (len(found) - 1 - depth) * _factor(name, parts or {})
+        for depth, names in enumerate(found)
+        for name in names
+    }
+
+
+def _factor(name: str, parts: Mapping[str, float]) -> float:
+    holders = [part for part in parts if name == part or name.startswith(f"{part}.")]
+    return parts[max(holders, key=len)] if holders else 1.0
+
+
+def check_parts(module: nn.Module, parts: Mapping[str, float]) -> None:
+    """Refuses rates of parts that a net does not have.
+
+    Raises:
+        OptionError: there is no such part with parameters, or a rate is no number above 0.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    known = {name.rsplit(".", cut)[0] for name in names for cut in range(name.count(".") + 1)}
+    for part, share in parts.items():
+        if part not in known:
+            raise OptionError(f"the net has no part `{part}` to give a rate", hint=nearest(part, known))
+        if isinstance(share, bool) or not isinstance(share, int | float) or not share > 0:
+            raise OptionError(f"the share of the rate of `{part}` must be a number above 0, not {share!r}",
+                              hint="freeze= keeps a part as it is")  # fmt: skip
 
 
 def freeze(module: nn.Module, scope: str) -> None:
@@ -50,6 +85,33 @@ def freeze(module: nn.Module, scope: str) -> None:
     for name, parameter in module.named_parameters():
         if name in frozen:
             parameter.requires_grad_(False)
+    _freeze_bare(module, frozen, all_norms=scope == "norms")
+
+
+def _freeze_bare(module: nn.Module, frozen: Collection[str], *, all_norms: bool) -> None:
+    """Marks norms without parameters: frozen as what stands before them is."""
+    is_frozen = bool(frozen)
+    for name, part in module.named_modules():
+        own = [f"{name}.{leaf}".removeprefix(".") for leaf, _ in part.named_parameters(recurse=False)]
+        if own:
+            is_frozen = all(parameter in frozen for parameter in own)
+        elif isinstance(part, NORMS):
+            setattr(part, FROZEN, is_frozen or all_norms)
+
+
+def thaw(module: nn.Module, trained: Iterable[nn.Parameter], share: float) -> None:
+    """Lets the head and this share of the layers below it learn, the last first; the others wait.
+
+    Args:
+        trained: what may learn at all.
+        share: from 0 (the head alone) to 1.
+    """
+    found, may = layers(module), {id(parameter) for parameter in trained}
+    joined = 1 + math.floor((len(found) - 1) * min(1.0, share) + 1e-9)
+    names = {name for names in found[len(found) - joined :] for name in names}
+    for name, parameter in module.named_parameters():
+        if id(parameter) in may:
+            parameter.requires_grad_(name in names)
 
 
 def set_modes(module: nn.Module) -> None:
@@ -57,7 +119,8 @@ def set_modes(module: nn.Module) -> None:
     module.train()
     for child in module.children():
         parameters = list(child.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
+        is_kept = parameters and not any(parameter.requires_grad for parameter in parameters)
+        if is_kept or getattr(child, FROZEN, False):
             child.eval()
         elif parameters:
             set_modes(child)
@@ -65,7 +128,7 @@ def set_modes(module: nn.Module) -> None:
 
 def _is_norm(module: nn.Module, name: str) -> bool:
     owner = module.get_submodule(name.rpartition(".")[0])
-    return isinstance(owner, nn.modules.batchnorm._BatchNorm | nn.LayerNorm | nn.GroupNorm)
+    return isinstance(owner, NORMS)
 
 
 def _parts(module: nn.Module) -> list[str]:

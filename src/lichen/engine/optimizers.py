@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -103,19 +104,21 @@ def build(
     weight_decay: float,
     momentum: float = 0.9,
     layer_decay: float = 1.0,
+    parts: Mapping[str, float] | None = None,
 ) -> Optimizer:
     """An optimizer over what requires a gradient.
 
     Args:
         momentum: of SGD; Adam keeps its own.
         layer_decay: the rate of each layer is this times that of the layer after it.
+        parts: shares of the rate by part of the net.
 
     Raises:
         OptionError: no optimizer of that name, or nothing to train.
     """
     if name not in RATES:
         raise OptionError(f"unknown optimizer `{name}`", hint=nearest(name, RATES))
-    groups = groups_of(module, weight_decay=weight_decay, layer_decay=layer_decay)
+    groups = groups_of(module, weight_decay=weight_decay, layer_decay=layer_decay, parts=parts)
     if not groups:
         raise OptionError("there must be something to train: every parameter of the net is frozen")
     made = SGD(groups, momentum) if name == "sgd" else Adam(groups, is_decoupled=name == "adamw")
@@ -132,9 +135,15 @@ def usual_rate(name: str, batch_size: int) -> float:
     return RATES[name] * (min(1.0, batch_size / FULL_BATCH) if name == "sgd" else 1.0)
 
 
-def groups_of(module: nn.Module, *, weight_decay: float, layer_decay: float = 1.0) -> list[dict[str, Any]]:
+def groups_of(
+    module: nn.Module,
+    *,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    parts: Mapping[str, float] | None = None,
+) -> list[dict[str, Any]]:
     """Parameter groups by decay, scale and type: norms, biases and other vectors are not decayed."""
-    shares = layers.scales(module, layer_decay)
+    shares = layers.scales(module, layer_decay, parts)
     groups: dict[tuple[float, float, torch.dtype], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:

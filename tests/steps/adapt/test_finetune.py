@@ -1,12 +1,14 @@
 """finetune: what is frozen stays to the bit, and a killed call goes on to the same bytes."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from quiet import Quiet, Stopped
 
 import lichen as li
-from lichen.core.errors import UsageError
+from lichen.core.errors import OptionError, UsageError
 from lichen.engine import layers, probe
 from lichen.engine.lesson import Lesson
 from lichen.engine.task import task_of
@@ -143,3 +145,112 @@ def test_patience_keeps_the_best_epoch():
     run, data = Quiet(), rows()
     tuned(model(), data, run=run, epochs=30, patience=1, rate=0.01)
     assert "stop" in run.decisions and len([f for f in run.history() if "phase" not in f]) < 30
+
+
+def settled(start):
+    """The model with a head that counts as learnt."""
+    assets = {name: thing for name, thing in start.assets.items() if name != "is_head_new"}
+    return start.with_weights(start.weights(), assets=assets)
+
+
+def rates_applied(start, data, **options):
+    """The rate of each parameter that the optimizer's one step applied, read off how far it moved.
+
+    SGD without momentum and decay moves a weight by rate times gradient, so one over the other is the rate.
+    """
+    module = start.torch().train()
+    layers.set_modes(module)
+    task = task_of(start.task)
+    train = data.rows("train")
+    x = task.inputs(torch.from_numpy(train.images.copy()), start.assets)
+    task.loss(module(x), torch.from_numpy(train.targets.copy())).mean().backward()
+    gradients = {name: parameter.grad for name, parameter in module.named_parameters()}
+    after = tuned(
+        start, data, optimizer="sgd", momentum=0.0, weight_decay=0.0, schedule="constant", warmup=0.0,
+        epochs=1, batch_size=train.num_rows, head="keep", head_epochs=0, freeze="none", **options,
+    )  # fmt: skip
+    found = {}
+    for name, gradient in gradients.items():
+        moved = tensors(start)[name] - tensors(after)[name]
+        place = gradient.abs().argmax()
+        found[name] = (moved.flatten()[place] / gradient.flatten()[place]).item()
+    return found
+
+
+def test_every_layer_moves_by_its_own_rate():
+    start, data = model(), rows()
+    start = start.with_weights(
+        start.weights(), assets={k: v for k, v in start.assets.items() if "new" not in k}
+    )
+    found = rates_applied(start, data, rate=0.5, layer_decay=0.6)
+    wanted = layers.scales(start.torch(), 0.6)
+    assert len({round(rate, 4) for rate in wanted.values()}) >= 4
+    for name, rate in found.items():
+        assert rate == pytest.approx(0.5 * wanted[name], rel=0.02), name
+
+
+def test_parts_have_the_rates_they_are_given_and_unknown_parts_are_refused():
+    start, data = model(), rows()
+    start = start.with_weights(
+        start.weights(), assets={k: v for k, v in start.assets.items() if "new" not in k}
+    )
+    found = rates_applied(
+        start, data, rate=0.1, layer_decay=1.0, rates={"head": 5.0, "layer1": 0.5, "layer1.0.bn1": 2.0}
+    )
+    assert found["head.weight"] == pytest.approx(0.5, rel=0.02)
+    assert found["layer1.0.conv1.weight"] == pytest.approx(0.05, rel=0.02)
+    assert found["layer1.0.bn1.weight"] == pytest.approx(0.2, rel=0.02)
+    assert found["conv1.weight"] == pytest.approx(0.1, rel=0.02)
+    with pytest.raises(OptionError, match="no part `layer9`") as refusal:
+        tuned(start, data, rates={"layer9": 2.0})
+    assert "layer" in refusal.value.hint
+    with pytest.raises(OptionError, match="above 0"):
+        tuned(start, data, rates={"head": 0})
+
+
+def test_layers_join_one_by_one_and_a_killed_run_goes_on_to_the_same_bytes():
+    data, start = rows(), model()
+    seen, real = [], layers.thaw
+
+    def thaw(module, trained, share):
+        real(module, trained, share)
+        seen.append({name for name, parameter in module.named_parameters() if parameter.requires_grad})
+
+    options = {"epochs": 4, "head_epochs": 0, "gradual": 0.75, "freeze": "none"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "thaw", thaw)
+        whole = tuned(start, data, **options)
+    sizes = [len(names) for names in seen]
+    assert seen[0] == {"head.weight", "head.bias"} and all(a < b for a, b in pairwise(seen))
+    assert sizes[-1] == len(list(start.torch().named_parameters()))
+    run = Quiet(stop_after=5)
+    with pytest.raises(Stopped):
+        tuned(start, data, run=run, **options)
+    assert tuned(start, data, run=Quiet(kept=run.kept), **options).digest == whole.digest
+
+
+def test_what_waits_keeps_every_bit_of_weights_and_figures():
+    data, start = rows(), model()
+    after = tuned(start, data, epochs=1, head_epochs=0, gradual=1.0, freeze="none")
+    assert changed(start, after) == {"head.weight", "head.bias"}
+
+
+def test_what_is_frozen_stays_frozen_while_layers_join():
+    data, start = rows(), model()
+    after = changed(start, tuned(start, data, epochs=3, head_epochs=0, gradual=0.6, freeze="norms"))
+    assert "conv1.weight" in after and not any("bn" in name for name in after)
+
+
+def test_rare_classes_count_on_cached_features_too():
+    data, start = rows(), model()
+    plain, balanced = (tuned(start, uneven(data), freeze="body", epochs=4, balance=how, head_epochs=0)
+                       for how in ("none", "sampling"))  # fmt: skip
+    assert plain.digest != balanced.digest
+
+
+def uneven(data):
+    train, judges = data.rows("train"), data.rows("validation")
+    kept = np.concatenate([np.flatnonzero(train.targets != 3), np.flatnonzero(train.targets == 3)[:3]])
+    return li.arrays(np.concatenate([train.images[kept], judges.images]),
+                     np.concatenate([train.targets[kept], judges.targets]),
+                     splits=["train"] * len(kept) + ["validation"] * len(judges))  # fmt: skip

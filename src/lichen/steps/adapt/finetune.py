@@ -38,6 +38,8 @@ def finetune(
     head: Literal["auto", "keep", "new"] = "auto",
     head_kind: Literal["linear", "mlp", "cosine"] | None = None,
     layer_decay: Fraction = 0.8,
+    rates: dict | None = None,
+    gradual: Fraction = 0.0,
     batch_size: Count | None = None,
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw",
     rate: Positive | None = None,
@@ -47,6 +49,7 @@ def finetune(
     schedule: Literal["cosine", "linear", "triangular", "constant", "step"] = "cosine",
     warmup: Positive = 0.5,
     label_smoothing: Fraction = 0.0,
+    balance: Literal["none", "weights", "sampling"] = "none",
     clip: Positive | None = None,
     ema: Fraction | None = None,
     patience: Natural | None = None,
@@ -70,11 +73,15 @@ def finetune(
         head_kind: linear, mlp (one hidden layer as wide as the features) or cosine (a scaled cosine of
             features and weights); None: as it is.
         layer_decay: the rate of each layer is this times that of the layer after it.
+        rates: shares of the rate by part of the net beside that, such as {head: 10, layer1: 0.5}.
+        gradual: the share of the epochs over which layers join the training one by one, the head first
+            (Howard and Ruder 2018, section 3.3); 0: all from the start.
         batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
         rate: the peak rate; None: the optimizer's usual one.
         head_rate: that of the new head alone.
         warmup: epochs over which the rate rises.
         label_smoothing: the share of each target that goes to all classes alike.
+        balance: weights lets rows of rare classes count more; sampling lets all classes come equally often.
         clip: the longest gradient; longer ones are scaled down.
         ema: decay of a running average of the weights, which then answers.
         patience: epochs without a better validation figure before it stops; the best epoch is kept.
@@ -86,14 +93,16 @@ def finetune(
     task = task_of(model.task)
     task.check(data, "train")
     start = _start(model, data, task.num_outputs(data), head, head_kind, seed)
+    layers.check_parts(start.module, rates or {})
     settings = Settings(
         epochs=epochs, optimizer=optimizer, rate=rate, weight_decay=weight_decay, momentum=momentum,
-        layer_decay=layer_decay, schedule=schedule, warmup=warmup, clip=clip, ema=ema, patience=patience,
-        precision=precision, seed=seed,
+        layer_decay=layer_decay, parts=rates or {}, gradual=gradual, schedule=schedule, warmup=warmup,
+        clip=clip, ema=ema, patience=patience, precision=precision, seed=seed,
     )  # fmt: skip
     lesson = Lesson(
         task=task, data=data, assets=start.assets, batch_size=batch_size, label_smoothing=label_smoothing,
-        loss=loss, metric=metric, num_judged=supervised.num_judged(data) if patience is None else None,
+        balance=balance, loss=loss, metric=metric,
+        num_judged=supervised.num_judged(data) if patience is None else None,
     )  # fmt: skip
     is_warmed = start.is_new and head_epochs > 0
     is_probe = freeze == "body" and not data.policy
