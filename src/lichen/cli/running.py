@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lichen.cli import terminal
-from lichen.core import find, life, tally
+from lichen.core import find, life, lineage, tally
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError, nearest
 from lichen.core.events import Sink
@@ -125,6 +125,15 @@ class Running:
             find.load("lichen.report.page:write")(self.value, path, session)
         self.report = str(path)
 
+    def _pretraining(self, session: Session) -> list[str]:
+        """What pretrained weights were worth, or how to find out, where the life began with some."""
+        assert self.value is not None
+        calls = self.value.made.call.history() if self.value.made else []
+        if not lineage.is_pretrained(calls):
+            return []
+        found = find.load("lichen.report.findings:gather")(self.value, session)
+        return [find.load("lichen.report.verdict:pretraining")(found)]
+
     def closing(self, session: Session) -> str:
         """Where things are, and what this run added."""
         assert session.store is not None
@@ -134,6 +143,8 @@ class Running:
         if self.value is not None:
             name = self.recipe.name if session.writable else "none"
             lines.append(f"name:   {name} -> {self.value!r}")
+        if isinstance(self.value, Model | Program):
+            lines += self._pretraining(session)
         if self.report:
             lines.append(f"report: {self.report}")
         return "\n".join(lines)

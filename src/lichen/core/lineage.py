@@ -11,6 +11,8 @@ from lichen.core.digest import digest_json
 
 ONLY = ""
 """The field of a step's single output."""
+PRETRAINED = "pretrain.load"
+"""The step that takes weights from someone before us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,17 @@ class Call:
             "run": self.run,
             "is_accepted": self.is_accepted,
         }
+
+
+def loads_weights(call: Call) -> bool:
+    """Whether a call takes weights that someone trained before this life."""
+    return call.step == PRETRAINED and call.options.get("weights") is not None
+
+
+def is_pretrained(calls: list[Call]) -> bool:
+    """Whether a life took weights from someone before it, and trained them further."""
+    places = [place for place, call in enumerate(calls) if loads_weights(call)]
+    return bool(places) and any("epochs" in call.options for call in calls[places[-1] + 1 :])
 
 
 def from_record(record: Mapping[str, Any], calls: Mapping[str, Call]) -> Call:

@@ -147,7 +147,9 @@ def _quality(found: Findings) -> list[str]:
     if not rows:
         return ["## Quality", "Not measured."]
     opened = f"The test split was opened {figures.times(found.times_opened)} along this lineage."
-    return ["## Quality", _table(("metric", "split", "rows", "value", "95 % interval"), rows), opened]
+    weighed = [plain(verdict.pretraining(found))] if verdict.is_pretrained(found) else []
+    head = ("metric", "split", "rows", "value", "95 % interval")
+    return ["## Quality", _table(head, rows), opened, *weighed]
 
 
 def _cost(found: Findings) -> list[str]:

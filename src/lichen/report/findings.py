@@ -58,6 +58,8 @@ class Findings:
     ablation: Mapping[str, Any] | None
     compression: Mapping[str, Any] | None
     """The last study of compression that began with this value or found it."""
+    headstart: Mapping[str, Any] | None
+    """What the pretrained weights were worth, where that was studied."""
     packages: Mapping[str, str]
     """Versions that the code of the life was recorded with."""
 
@@ -103,6 +105,7 @@ def gather(value: Value, session: Session) -> Findings:
         notes={call.id: _notes(call, told) for call in calls},
         ablation=_study("ablate", value, told),
         compression=_study("compress", value, told),
+        headstart=_study("headstart", value, told),
         packages={
             name: version
             for call in calls

@@ -9,7 +9,7 @@ from lichen.report import charts, figures
 from lichen.report.charts import Point
 from lichen.report.findings import Findings, Stage
 from lichen.report.markup import Inside, Markup, Spread, figure, grid, join, note, section, table, tag
-from lichen.report.verdict import changes
+from lichen.report.verdict import changes, is_pretrained, pretraining
 
 HEAD = ("step", "value", "metric", "95 % interval", "parameters", "size", "latency", "rows/s", "took")
 
@@ -32,6 +32,7 @@ def life(found: Findings) -> Markup:
         table(HEAD, rows, left=(0, 1), kind="life"),
         note(f"Metric: {on} Latency is of one row, rows/s at a good batch size.{busy}"),
         _changes(found),
+        note(pretraining(found)) if is_pretrained(found) else Markup(""),
     )
 
 

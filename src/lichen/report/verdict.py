@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lichen.core import lineage
 from lichen.core.program import Program
 from lichen.core.scores import Scores
 from lichen.engine import intervals
@@ -123,6 +124,29 @@ def harm(found: Findings) -> str:
         f"{', '.join(harming)} measurably harmed it {basis}"
         if harming
         else f"no step measurably harmed it {basis}"
+    )
+
+
+def is_pretrained(found: Findings) -> bool:
+    """Whether the life loaded someone's weights and trained them further."""
+    return lineage.is_pretrained(found.calls)
+
+
+def pretraining(found: Findings) -> str:
+    """What the pretrained weights were worth against the same training from scratch."""
+    seen = found.headstart
+    if seen is None:
+        return (
+            "Whether the pretrained weights helped was not weighed against the same training from scratch; "
+            f"lichen headstart {found.value.id} does that."
+        )
+    metric = figures.name(seen["metric"])
+    return (
+        f"Pretrained weights: {metric} {figures.metric(seen['pretrained'])} with them, "
+        f"{figures.metric(seen['scratch'])} after the same epochs from scratch; worth "
+        f"{figures.signed(seen['worth'])} {figures.interval(seen['low'], seen['high'], is_signed=True)}, "
+        f"{seen['verdict']}, on {figures.whole(seen['num_rows'])} validation rows and "
+        f"{seen['num_seeds']} seed{'' if seen['num_seeds'] == 1 else 's'}."
     )
 
 

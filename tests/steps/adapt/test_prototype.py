@@ -91,8 +91,7 @@ def test_it_is_as_sure_as_it_is_right(start, distance):
 
 
 def test_shots_are_rows_of_each_class_by_the_seed(start):
-    model, data = start
-    rows = data.rows("train")
+    rows = start[1].rows("train")
     chosen = file._chosen(rows, 10, 3, 0)
     assert np.bincount(rows.targets[chosen]).tolist() == [3] * 10
     assert made(start, shots=3).digest == made(start, shots=3).digest != made(start, shots=3, seed=1).digest
