@@ -51,7 +51,11 @@ def suggest(source: str) -> tuple[str, dict[str, Any]]:
     steps = _small(seen) if _side(seen) <= SMALL else _photos(seen)
     text = _written(seen, [*steps, *_compress()])
     flow.check(recipefile.parse(text, "suggestion"))
-    return text, {**surveys.as_json(seen), "task": "image_classification", "notes": list(_notes(seen))}
+    return text, {
+        **surveys.as_json(seen),
+        "task": _task(seen) or "image_classification",
+        "notes": list(_notes(seen)),
+    }
 
 
 def _side(seen: Survey) -> int:
@@ -61,6 +65,16 @@ def _side(seen: Survey) -> int:
 
 def _has(*addresses: str) -> bool:
     return set(addresses) <= find.shelf("steps").keys()
+
+
+def _task(seen: Survey) -> str | None:
+    """The task where it is not the usual one."""
+    return "multi_label_classification" if seen.are_several else None
+
+
+def _told(seen: Survey) -> str:
+    """The task as an option of a line."""
+    return f", task: {_task(seen)}" if _task(seen) else ""
 
 
 def _epochs(seen: Survey, bounds: tuple[int, int]) -> int:
@@ -73,19 +87,20 @@ def _small(seen: Survey) -> Lines:
     size = "" if len(seen.sizes) == 1 else f", image_size: {_rounded(_side(seen))}"
     why = "a plain net is enough for so little" if is_plain else "residual, made for small pictures"
     epochs = _epochs(seen, EPOCHS)
-    return [_augment(seen), (f"- pretrain.train: {{net: {net}, epochs: {epochs}{size}}}", why)]
+    return [_augment(seen), (f"- pretrain.train: {{net: {net}, epochs: {epochs}{size}{_told(seen)}}}", why)]
 
 
 def _photos(seen: Survey) -> Lines:
     if _has("pretrain.load", "adapt.finetune") and pretrained.is_here(PRETRAINED):
-        load = f"- pretrain.load: {{net: timm/{PRETRAINED}, weights: timm:{PRETRAINED}}}"
+        load = f"- pretrain.load: {{net: timm/{PRETRAINED}, weights: timm:{PRETRAINED}{_told(seen)}}}"
         epochs = _epochs(seen, FINETUNE_EPOCHS)
         return [
             _augment(seen),
             (load, "photos gain most from weights that have seen millions"),
             (f"- adapt.finetune: {{epochs: {epochs}}}", "the head is new; the rest is adapted"),
         ]
-    line = f"- pretrain.train: {{net: resnet18, epochs: {_epochs(seen, EPOCHS)}, image_size: {SCRATCH_SIDE}}}"
+    told = f"epochs: {_epochs(seen, EPOCHS)}, image_size: {SCRATCH_SIDE}{_told(seen)}"
+    line = f"- pretrain.train: {{net: resnet18, {told}}}"
     return [
         _augment(seen),
         (line, "from nothing: no pretrained weights are here; larger is slower and better"),

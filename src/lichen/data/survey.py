@@ -13,7 +13,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
 from lichen.data import loading, manifest, pictures, sources, splits
 from lichen.data import rows as decoded
-from lichen.data.labels import words
+from lichen.data.labels import are_several, words
 from lichen.data.scan import Part, Scan
 
 PROBED = 500
@@ -48,6 +48,8 @@ class Survey:
     within: int
     """Train rows whose content stands in train before them."""
     disagreeing: int
+    are_several: bool = False
+    """Whether a row may have several labels."""
     refused: str | None = None
     """Why `prepare.load` would not take it so."""
 
@@ -92,6 +94,7 @@ def survey(
         twice=_twice(scan.parts),
         within=_within(scan.parts),
         disagreeing=_disagreeing(scan.parts),
+        are_several=any(are_several(rows.labels) for rows in scan.parts.values()),
         refused=refused,
     )
     return found, data

@@ -39,8 +39,14 @@ def quality(found: Findings) -> Markup:
             tag(
                 "div", {"class": "grid"}, join([_confusion(counts_KK, names), _calibration(scores, answers)])
             ),
-            _classes(counts_KK, names),
+            _classes(counts_KK.diagonal(), counts_KK.sum(1), counts_KK.sum(0), names),
         ]
+    elif {"truth", "answer"} <= answers.keys() and _are_marks(
+        answers["truth"], answers["answer"], len(names)
+    ):
+        hits_K = (answers["truth"] & answers["answer"]).sum(0, dtype=np.int64)
+        truth_K, said_K = (answers[what].sum(0, dtype=np.int64) for what in ("truth", "answer"))
+        parts.append(_classes(hits_K, truth_K, said_K, names))
     return section("quality", "Where it is right and wrong", *parts)
 
 
@@ -77,6 +83,13 @@ def _are_classes(truth_N: np.ndarray, answer_N: np.ndarray, num_classes: int) ->
     )
 
 
+def _are_marks(truth_NK: np.ndarray, answer_NK: np.ndarray, num_labels: int) -> bool:
+    """Whether these are 0 and 1 for each label, of rows that may have several."""
+    return truth_NK.dtype == answer_NK.dtype == np.uint8 and (
+        truth_NK.shape == answer_NK.shape == (len(truth_NK), num_labels)
+    )
+
+
 def confusion(truth_N: np.ndarray, answer_N: np.ndarray, num_classes: int) -> np.ndarray:
     """int64 (K, K): rows of each truth (down) and answer (across)."""
     pairs_N = truth_N.astype(np.int64) * num_classes + answer_N
@@ -101,9 +114,8 @@ def _confusion(counts_KK: np.ndarray, names: Sequence[str]) -> Markup:
     )
 
 
-def _classes(counts_KK: np.ndarray, names: Sequence[str]) -> Markup:
+def _classes(hits_K: np.ndarray, truth_K: np.ndarray, said_K: np.ndarray, names: Sequence[str]) -> Markup:
     """Recall and precision per class, the worst recall first where there are many."""
-    hits_K, truth_K, said_K = counts_KK.diagonal(), counts_KK.sum(1), counts_KK.sum(0)
     recall_K = hits_K / np.maximum(truth_K, 1)
     present = [place for place in range(len(names)) if truth_K[place] or said_K[place]]
     many = len(present) > HEAT_UP_TO
@@ -152,8 +164,9 @@ def binned(confidence_N: np.ndarray, outcome_N: np.ndarray) -> list[tuple[float,
 
 
 def _calibration(scores: Scores, answers: dict[str, np.ndarray]) -> Markup:
-    if not {"confidence", "outcome"} <= answers.keys() or not np.isin(answers["outcome"], (0.0, 1.0)).all():
+    if "confidence" not in answers:
         return Markup("")
+    right_N = (answers["truth"] == answers["answer"]).astype(np.float64)
     entry = scores.metrics.get("calibration_error")
     error = (
         f" error {figures.metric(entry['value'])} {figures.interval(entry['low'], entry['high'])}"
@@ -161,6 +174,6 @@ def _calibration(scores: Scores, answers: dict[str, np.ndarray]) -> Markup:
         else ""
     )
     drawn = charts.reliability(
-        "reliability diagram: accuracy by confidence", binned(answers["confidence"], answers["outcome"])
+        "reliability diagram: accuracy by confidence", binned(answers["confidence"], right_N)
     )
     return figure(f"Calibration{error}", drawn)

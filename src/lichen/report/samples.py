@@ -67,7 +67,7 @@ def groups(answers: dict[str, np.ndarray], num_shown: int = PER_GROUP) -> list[t
     """Rows to show: some by the hash of their place, the highest losses, the most certain errors."""
     num_rows = len(answers["truth"])
     hashes_N = draws.hashes(np.arange(num_rows), seed=SEED, epoch=0)
-    wrong = np.flatnonzero(answers["truth"] != answers["answer"])
+    wrong = np.flatnonzero((answers["truth"] != answers["answer"]).reshape(num_rows, -1).any(1))
     certain = wrong[np.argsort(-answers["confidence"][wrong], kind="stable")]
     loss_N = answers.get("loss", -answers["outcome"])
     return [
@@ -87,7 +87,7 @@ def _group(
     pixels_BCHW = pictures(found.data, scores.split, rows)
     shown = []
     for pixels_CHW, row in zip(pixels_BCHW, rows.tolist(), strict=True):
-        truth, answer = (names[int(answers[what][row])] for what in ("truth", "answer"))
+        truth, answer = (named(answers[what][row], names) for what in ("truth", "answer"))
         is_right = truth == answer
         said = (
             [tag("b", None, truth)]
@@ -100,6 +100,13 @@ def _group(
         )
         shown.append(_shot(pixels_CHW, f"{truth}, answered {answer}: {place}", said))
     return join([tag("h3", None, title), tag("div", {"class": "shots"}, *shown)])
+
+
+def named(said: np.ndarray, names: Sequence[str]) -> str:
+    """A class by its name, or all labels of a row that are marked."""
+    if said.ndim == 0:
+        return names[int(said)]
+    return ", ".join(names[place] for place in np.flatnonzero(said).tolist()) or "none"
 
 
 def _shot(pixels_CHW: np.ndarray, name: str, said: Sequence[Inside]) -> Markup:

@@ -43,8 +43,7 @@ def load(
         label: the column of classes; None: found. Empty: none, for texts that are only read.
         group: the column of what keeps rows in one split, such as their author.
         unit: what a row of text files is; None: a document, and of a lone file a passage.
-        label_columns: columns of 0 and 1, one for each label, of rows that may have several; so may those of a
-            column of lists.
+        label_columns: columns of 0 and 1, one for each label, of rows that may have several.
         separator: what stands between the labels in a cell, of rows that may have several.
         classes: the classes in their order; None: as the source has them, else sorted.
         validation: share of train rows that become validation when the source has none.
