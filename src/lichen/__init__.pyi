@@ -78,6 +78,7 @@ class _Adapt:
         head_epochs: int = ...,
         freeze: Literal['none', 'norms', 'stem', 'half', 'body'] = ...,
         head: Literal['auto', 'keep', 'new'] = ...,
+        head_kind: Literal['linear', 'mlp', 'cosine'] | None = ...,
         layer_decay: float = ...,
         rates: dict[str, Any] | None = ...,
         gradual: float = ...,
@@ -107,6 +108,18 @@ class _Adapt:
         model: Model,
     ) -> Model:
         """fold an adapter into its base: one plain net that answers as both did"""
+        ...
+    def prototype(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        distance: Literal['cosine', 'euclidean'] = ...,
+        shots: int | None = ...,
+        precision: Literal['auto', 'float32', 'bfloat16'] = ...,
+        seed: int = ...,
+    ) -> Model:
+        """a class is the mean of the features of its rows; nothing is trained, so a few rows will do"""
         ...
     def soup(
         self,
@@ -311,6 +324,16 @@ class _Studies:
         seed: int = ...,
     ) -> Any:
         """the form of a model that reaches a target and lost no more than it may, or a plain no"""
+        ...
+    def headstart(
+        self,
+        value: Value,
+        data: Value | None = None,
+        *,
+        seeds: int = ...,
+        level: float = ...,
+    ) -> Any:
+        """what pretrained weights were worth: the same life from random weights, on the same rows"""
         ...
     def policies(
         self,

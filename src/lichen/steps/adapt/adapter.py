@@ -7,10 +7,9 @@ Papers: Hu et al. 2021 (LoRA); Kalajdzievski 2023 (rsLoRA); Liu et al. 2024 (DoR
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import torch
 from torch import nn
 
 from lichen.core.dataset import Dataset
@@ -20,7 +19,7 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import count_text
-from lichen.engine import adapters, parity, probe, supervised
+from lichen.engine import adapters, parity, probe, start, supervised
 from lichen.engine.job import Settings
 from lichen.engine.lesson import Lesson
 from lichen.engine.phase import Phase
@@ -85,15 +84,13 @@ def adapter(
         raise UsageError("the model has an adapter already", hint="adapt.merge makes it a base")
     task = task_of(model.task)
     task.check(data, "train")
-    module, assets, options = model.torch(), {**model.assets, "labels": data.labels}, dict(model.options)
-    is_new = assets.pop("is_head_new", False)
-    if _takes_new_head(model, data, head):
-        is_new, options["num_outputs"] = True, _replace_head(module, task.num_outputs(data), options, seed)
+    began = start.of(model, data, task.num_outputs(data), head=head, seed=seed)
+    module, assets, options = began.module, began.assets, began.options
     lesson = Lesson(
         task=task, data=data, assets=assets, batch_size=batch_size, label_smoothing=label_smoothing,
         num_judged=supervised.num_judged(data) if patience is None else None,
     )  # fmt: skip
-    if is_new and head_epochs:
+    if began.is_new and head_epochs:
         alone = Settings(
             epochs=head_epochs, optimizer="adamw", rate=head_rate, weight_decay=weight_decay, seed=seed
         )
@@ -118,26 +115,6 @@ def adapter(
     made = model.adapted(adapters.taken_out(module, about), adapter=about, options=options, assets=assets)
     _report(module, made, _difference(module, made, data), run)
     return made
-
-
-def _takes_new_head(model: Model, data: Dataset, head: str) -> bool:
-    is_same = list(model.assets.get("labels") or []) == data.labels
-    if head == "keep" and not is_same:
-        raise UsageError(
-            "the model's labels must be the data's to keep its head", hint="head='new' replaces it"
-        )
-    return head == "new" or not is_same
-
-
-def _replace_head(module: nn.Module, num_outputs: int, options: dict[str, Any], seed: int) -> int:
-    """A fresh last layer of the width that the features have."""
-    old = probe.head_of(module)
-    if "num_outputs" not in options:
-        raise UsageError("the net's builder must take `num_outputs` to be given a new head")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        module.head = nn.Linear(old.in_features, num_outputs, bias=old.bias is not None)
-    return num_outputs
 
 
 def _difference(module: nn.Module, made: Model, data: Dataset) -> float:

@@ -8,19 +8,14 @@ Paper: Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features", section
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
-
-import torch
-from torch import nn
+from typing import Literal
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Function, Natural, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import backend, heads, layers, probe, supervised
+from lichen.engine import backend, layers, probe, start, supervised
 from lichen.engine.job import Settings
 from lichen.engine.lesson import Lesson
 from lichen.engine.phase import Phase
@@ -92,80 +87,34 @@ def finetune(
     """
     task = task_of(model.task)
     task.check(data, "train")
-    start = _start(model, data, task.num_outputs(data), head, head_kind, seed)
-    layers.check_parts(start.module, rates or {})
+    began = start.of(model, data, task.num_outputs(data), head=head, kind=head_kind, seed=seed)
+    layers.check_parts(began.module, rates or {})
     settings = Settings(
         epochs=epochs, optimizer=optimizer, rate=rate, weight_decay=weight_decay, momentum=momentum,
         layer_decay=layer_decay, parts=rates or {}, gradual=gradual, schedule=schedule, warmup=warmup,
         clip=clip, ema=ema, patience=patience, precision=precision, seed=seed,
     )  # fmt: skip
     lesson = Lesson(
-        task=task, data=data, assets=start.assets, batch_size=batch_size, label_smoothing=label_smoothing,
+        task=task, data=data, assets=began.assets, batch_size=batch_size, label_smoothing=label_smoothing,
         balance=balance, loss=loss, metric=metric,
         num_judged=supervised.num_judged(data) if patience is None else None,
     )  # fmt: skip
-    is_warmed = start.is_new and head_epochs > 0
+    is_warmed = began.is_new and head_epochs > 0
     is_probe = freeze == "body" and not data.policy
     cache = (
-        probe.cached(start.module, lesson, precision=precision, run=run) if is_warmed or is_probe else None
+        probe.cached(began.module, lesson, precision=precision, run=run) if is_warmed or is_probe else None
     )
     if cache is not None and is_warmed:
         alone = Settings(
             epochs=head_epochs, optimizer="adamw", rate=head_rate, weight_decay=weight_decay, seed=seed
         )
-        probe.train(start.module, cache, lesson, alone, run=Phase(run, "head"))
+        probe.train(began.module, cache, lesson, alone, run=Phase(run, "head"))
     if cache is not None and is_probe:
-        probe.train(start.module, cache, lesson, settings, run=run, callback=callback)
+        probe.train(began.module, cache, lesson, settings, run=run, callback=callback)
     else:
-        layers.freeze(start.module, freeze)
+        layers.freeze(began.module, freeze)
         lesson.fit(
-            start.module, settings, run=run, callback=callback, about={"net": model.net, "freeze": freeze}
+            began.module, settings, run=run, callback=callback, about={"net": model.net, "freeze": freeze}
         )
-    weights = backend.arrays_of(start.module.to("cpu"))
-    return model.with_weights(weights, options=start.options, assets=start.assets)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """What training starts from.
-
-    Args:
-        is_new: the head has learnt nothing yet.
-    """
-
-    module: nn.Module
-    options: dict[str, Any]
-    assets: dict[str, Any]
-    is_new: bool
-
-
-def _start(
-    model: Model, data: Dataset, num_outputs: int, head: str, head_kind: str | None, seed: int
-) -> Start:
-    module, options = model.torch(), dict(model.options)
-    assets = {**model.assets, "labels": data.labels}
-    is_new = assets.pop("is_head_new", False)
-    kind = head_kind or heads.kind(module)
-    if _takes_new_head(model, data, head, is_other=kind != heads.kind(module)):
-        is_new, options = True, _replace_head(module, kind, num_outputs, options, seed)
-    return Start(module=module, options=options, assets=assets, is_new=is_new)
-
-
-def _takes_new_head(model: Model, data: Dataset, head: str, *, is_other: bool) -> bool:
-    is_same = list(model.assets.get("labels") or []) == data.labels
-    if head == "keep" and (is_other or not is_same):
-        wanted = "head must be of the kind asked for" if is_other else "labels must be the data's"
-        raise UsageError(f"the model's {wanted} to keep its head", hint="head='new' replaces it")
-    return head == "new" or is_other or not is_same
-
-
-def _replace_head(
-    module: nn.Module, kind: str, num_outputs: int, options: dict[str, Any], seed: int
-) -> dict[str, Any]:
-    """A fresh head of the width that the features have; the options that rebuild the net with it."""
-    if "num_outputs" not in options:
-        raise UsageError("the net's builder must take `num_outputs` to be given a new head")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        heads.replace(module, kind, num_outputs)
-    return heads.options(options, kind, num_outputs)
+    weights = backend.arrays_of(began.module.to("cpu"))
+    return model.with_weights(weights, options=began.options, assets=began.assets)
