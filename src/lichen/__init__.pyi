@@ -221,6 +221,14 @@ class _Deploy:
 deploy: _Deploy
 
 class _Prepare:
+    def bpe(
+        self,
+        data: Dataset,
+        *,
+        size: int = ...,
+    ) -> Model:
+        """learn a tokenizer of byte pairs, which loses nothing on any text"""
+        ...
     def load(
         self,
         source: str = ...,

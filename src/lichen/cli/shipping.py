@@ -143,7 +143,7 @@ def _write_safetensors(value: Model | Program, part: Path) -> Answering:
     except ImportError:
         raise missing_package("safetensors", "vision") from None
     tensors = {name: backend.tensor_of(array) for name, array in value.weights().items()}
-    save_file(tensors, part / "model.safetensors", metadata={"net": value.net})
+    save_file(tensors, part / "model.safetensors", metadata={"net": str(value.net)})
     about = {
         "net": value.net,
         "options": dict(value.options),

@@ -65,7 +65,7 @@ def unit(address: str, known: Mapping[str, Any]) -> str | code.Code:
 def behind(value: Value) -> list[str | code.Code]:
     """The modules and code of the nets, task, reader or environment that a value names."""
     manifest = value.manifest
-    nets = [part["net"] for part in manifest.get("parts", {}).values()]
+    nets = [part["net"] for part in manifest.get("parts", {}).values() if part["net"]]
     found = [unit(net, own.NETS) if ":" in net else find.net_module(net) for net in nets]
     if any(part.get("base") for part in manifest.get("parts", {}).values()):
         found.append("lichen.engine.merging")

@@ -15,6 +15,8 @@ FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 """What a file of a Program may be called: a plain name on every system."""
 MAX_NUMBERS = 1 << 28
 """Numbers in one picture that a Model or Program may ask for."""
+MAX_TOKENS = 1 << 20
+"""Numbers of one text that a Model or Program may ask for."""
 Form = Any
 """A type, a predicate, `[form]` for a list, `Each(form)` for a mapping of any names, `Maybe(form)` for what
 may be null, or `{name: form}`; a name that ends in `?` may be missing or null, others are left alone."""
@@ -58,6 +60,10 @@ def picture_shape(thing: Any) -> bool:
     return isinstance(thing, list) and all(map(natural, thing)) and 0 < prod(thing) <= MAX_NUMBERS
 
 
+def length_of_text(thing: Any) -> bool:
+    return natural(thing) and 0 < thing <= MAX_TOKENS
+
+
 def tensor(thing: Any) -> bool:
     """An entry of weights whose size is that of its type and shape."""
     fit(thing, {"blob": blob, "offset": natural, "size": natural, "dtype": str, "shape": [natural]})
@@ -66,11 +72,14 @@ def tensor(thing: Any) -> bool:
 
 PIECE = {"blob": blob}
 TASK = {"name": str, "options": dict}
-ASSETS = {"labels?": [str], "mean?": [number], "std?": [number], "image_shape?": picture_shape}
+ASSETS = {
+    "labels?": [str], "mean?": [number], "std?": [number], "image_shape?": picture_shape,
+    "tokenizer?": {"kind": str, "special": [str], "merges": [str]}, "max_tokens?": length_of_text,
+}  # fmt: skip
 INTERVAL = {"value": number, "low": number, "high": number}
 SPLIT = {"num_rows": natural, "digest": blob, "rows": PIECE, "index?": PIECE, "content?": PIECE}
 IMAGE = {"channels": natural, "height": Maybe(natural), "width": Maybe(natural)}
-PART = {"net": str, "options": dict, "weights": Each(tensor), "base?": blob, "adapter?": dict}
+PART = {"net": Maybe(str), "options": dict, "weights": Each(tensor), "base?": blob, "adapter?": dict}
 FORMS: dict[str, Form] = {
     "dataset": {
         "splits": Each(SPLIT), "policy": [{"op": str}],

@@ -38,7 +38,7 @@ class Model(Value):
     def build(
         cls,
         *,
-        net: str,
+        net: str | None,
         options: Mapping[str, Any],
         weights: Mapping[str, Array],
         task: str | None = None,
@@ -49,7 +49,8 @@ class Model(Value):
         """A Model of one part.
 
         Args:
-            net: the net's address, such as `resnet20`, `timm/vit_tiny_patch16_224` or `module:name`.
+            net: the net's address, such as `resnet20`, `timm/vit_tiny_patch16_224` or `module:name`; None: it
+                has assets alone, as a tokenizer does.
             options: what the net's builder is called with; JSON.
             weights: every parameter and buffer by its name.
             task: the task's name; None when nothing is to be learnt with it.
@@ -71,7 +72,7 @@ class Model(Value):
         return self.manifest["parts"][self.manifest["face"]]
 
     @property
-    def net(self) -> str:
+    def net(self) -> str | None:
         return self.face["net"]
 
     @property
@@ -232,6 +233,8 @@ class Model(Value):
         return find.load("lichen.engine.answer:predict")(self, inputs)
 
     def facts(self) -> dict[str, str]:
+        if self.net is None:
+            return {"holds": ", ".join(self.assets)}
         facts = {
             "net": self.net,
             "parameters": count_text(self.num_params),

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from torch import Tensor
 
 from lichen.core.errors import DataError
 from lichen.data import augment, balance, draws, mix
-from lichen.data.images import Images
 
 AHEAD = 2
 
@@ -34,12 +33,38 @@ class Batch(NamedTuple):
     weights: Tensor | None = None
 
 
+class Source(Protocol):
+    """A split as arrays of one shape per row, at a size where rows have one."""
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def targets(self) -> np.ndarray: ...
+
+    @property
+    def ids(self) -> np.ndarray: ...
+
+    @property
+    def num_rows(self) -> int: ...
+
+    @property
+    def is_uniform(self) -> bool: ...
+
+    def fits(self, size: int | None = None) -> bool: ...
+
+    def whole(self, size: int | None = None) -> np.ndarray: ...
+
+    def batch(self, indices: Any, size: int | None = None) -> np.ndarray: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batches:
     """The batches of a split.
 
     Args:
-        images: uint8 (N, C, H, W) on the device; or a function from row numbers to (B, C, H, W).
+        images: uint8 (N, C, H, W) on the device, or a function from row numbers to (B, C, H, W); of texts
+            their numbers, int32 (N, T).
         targets: int64 (N,).
         ids: int64 (N,): the bits of each row's id.
         batch_size: rows of a batch over all ranks.
@@ -148,7 +173,7 @@ class Batches:
 
 
 def of(
-    rows: Images,
+    rows: Source,
     *,
     batch_size: int,
     seed: int = 0,
@@ -176,7 +201,7 @@ def of(
         raise DataError(
             f"the pictures of {rows.split} differ in size", hint="give an image size, such as 224"
         )
-    whole = torch.from_numpy(rows.pixels(size)).to(device) if rows.fits(size) else None
+    whole = torch.from_numpy(rows.whole(size)).to(device) if rows.fits(size) else None
     return Batches(
         images=whole if whole is not None else lambda chosen: rows.batch(chosen, size),
         targets=torch.from_numpy(rows.targets.copy()).to(device),

@@ -47,11 +47,11 @@ class Images(stored.Stored):
         """
         if not self.is_uniform:
             raise DataError(f"the pictures of {self.split} differ in size", hint="ask for rows.at_size(224)")
-        return _frozen(self.pixels())
+        return _frozen(self.whole())
 
     def at_size(self, size: int) -> np.ndarray:
         """uint8 (N, C, S, S), read-only, decoded and resized once per process."""
-        return _frozen(self.pixels(size))
+        return _frozen(self.whole(size))
 
     def images_at(self, indices: Any, size: int) -> np.ndarray:
         """uint8 (B, C, S, S) of some rows, resized bilinearly to a square."""
@@ -73,7 +73,7 @@ class Images(stored.Stored):
             )
         return self._decode(chosen, wanted)
 
-    def pixels(self, size: int | None = None) -> np.ndarray:
+    def whole(self, size: int | None = None) -> np.ndarray:
         """uint8 (N, C, H, W), decoded once per process and shared by all of it: to be read, never written."""
         size = None if self.shape[1:] == (size, size) else size
         key = (self.identity, self.split, size)

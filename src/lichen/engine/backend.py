@@ -22,6 +22,9 @@ def module_of(model: Model) -> nn.Module:
         NotFoundError: the net's code is not there.
         UsageError: the weights do not fit it.
     """
+    if model.net is None:
+        raise UsageError(f"this model has no net, only {', '.join(model.assets) or 'a name'}",
+                         hint="a tokenizer is given to a step: pretrain.train(data, tokenizer)")  # fmt: skip
     arrays = model.weights()
     with torch.random.fork_rng(devices=[]):
         module = _built(model)
@@ -33,7 +36,7 @@ def module_of(model: Model) -> nn.Module:
 def _built(model: Model) -> nn.Module:
     """The net of a model; options that it cannot be built with are the file's fault, not the program's."""
     try:
-        return build(model.net, model.options)
+        return build(str(model.net), model.options)
     except (TypeError, ValueError, RuntimeError, AttributeError, LookupError, ArithmeticError, AssertionError,
             MemoryError) as error:  # fmt: skip
         said = str(error).partition("\n")[0]

@@ -67,7 +67,7 @@ def fingerprints(rows: Images, chosen: np.ndarray) -> np.ndarray:
     What stays in memory is decoded as training will ask for it.
     """
     if rows.fits():
-        return thumbnails(rows.pixels())
+        return thumbnails(rows.whole())
     spans = (chosen[start : start + CHUNK] for start in range(0, len(chosen), CHUNK))
     return np.concatenate([thumbnails(rows.batch(span, SIDE)) for span in spans])
 

@@ -1,0 +1,146 @@
+"""tokenizer: texts into numbers and back, by byte pairs: any bytes can be told, and none is lost.
+
+Numbers from 0 stand for what no text can say (`SPECIAL`), the next 256 for the bytes, the others for pairs of
+earlier ones, in the order in which they were learnt. What is kept is the list of pairs: JSON and no code.
+
+Papers: Sennrich et al. 2016 (byte pair encoding); Radford et al. 2019, section 2.2 (over bytes).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from lichen.core.digest import digest_json
+from lichen.core.errors import OptionError, UsageError, missing_package
+
+SPECIAL = ("pad", "end", "mask", "unused")
+"""Kept apart from all texts: `<pad>` in a text is five bytes like any others."""
+PAD, END = 0, 1
+SMALLEST = len(SPECIAL) + 256
+ESCAPED = re.compile("([\udc80-\udcff]+)")
+"""Bytes that are no UTF-8, as Python's surrogateescape writes them."""
+
+
+def learn(texts: Iterable[str], size: int) -> dict[str, Any]:
+    """The asset of a tokenizer whose pairs are the most frequent in these texts.
+
+    Args:
+        size: numbers in all; texts of few different pairs give fewer.
+
+    Raises:
+        OptionError: the size leaves no room for the bytes.
+    """
+    if size < SMALLEST:
+        raise OptionError(f"a tokenizer must have {SMALLEST} numbers at least, not {size}")
+    library = _library()
+    found = library.Tokenizer(library.models.BPE())
+    found.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=size - len(SPECIAL), initial_alphabet=list(_letters()), show_progress=False
+    )
+    found.train_from_iterator(texts, trainer)
+    return {"kind": "bpe", "special": list(SPECIAL), "merges": _merges(found.to_str())}
+
+
+def _merges(written: str) -> list[str]:
+    import json
+
+    merges = json.loads(written)["model"]["merges"]
+    return [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokenizer:
+    """A tokenizer at work.
+
+    Args:
+        digest: of its asset.
+        bytes_of: what each number stands for; nothing for special ones.
+        backend: of the library, which knows nothing of special numbers.
+    """
+
+    digest: str
+    bytes_of: Sequence[bytes]
+    backend: Any
+
+    @property
+    def size(self) -> int:
+        return len(self.bytes_of)
+
+    def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """int32 (T,) of each text."""
+        found = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.array(encoding.ids, np.int32) + len(SPECIAL) for encoding in found]
+
+    def encode_bytes(self, data: bytes) -> np.ndarray:
+        """int32 (T,) of any bytes, also of those that are no UTF-8: each of these has its own number."""
+        parts = [np.zeros(0, np.int32)]
+        for place, part in enumerate(ESCAPED.split(data.decode("utf-8", "surrogateescape"))):
+            if place % 2:
+                parts.append(np.array([ord(letter) - 0xDC00 for letter in part], np.int32) + len(SPECIAL))
+            elif part:
+                parts += self.encode([part])
+        return np.concatenate(parts)
+
+    def decode_bytes(self, numbers: Iterable[int]) -> bytes:
+        """The bytes that numbers stand for; special ones say nothing."""
+        return b"".join(self.bytes_of[number] for number in numbers)
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        """The text that numbers stand for; a character of which bytes are missing becomes U+FFFD."""
+        return self.decode_bytes(numbers).decode("utf-8", "replace")
+
+
+def of(asset: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer of an asset, made once per process.
+
+    Raises:
+        UsageError: the asset describes none.
+    """
+    try:
+        special, merges = tuple(asset["special"]), tuple(map(str, asset["merges"]))
+        return _made(digest_json(asset), str(asset["kind"]), special, merges)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"the model's tokenizer is damaged: {error}") from None
+
+
+@lru_cache(maxsize=8)
+def _made(digest: str, kind: str, special: tuple[str, ...], merges: tuple[str, ...]) -> Tokenizer:
+    if kind != "bpe" or special != SPECIAL:
+        raise ValueError(f"`{str(kind)[:40]}` of {len(special)} special numbers is not known")
+    vocabulary = {letter: byte for byte, letter in enumerate(_letters())}
+    pairs = []
+    for merge in merges:
+        left, right = merge.split(" ")
+        if left not in vocabulary or right not in vocabulary:
+            raise ValueError(f"pair {merge[:80]!a} is made of what no earlier pair made")
+        vocabulary.setdefault(left + right, len(vocabulary))
+        pairs.append((left, right))
+    byte_of = {letter: byte for byte, letter in enumerate(_letters())}
+    words = [bytes(byte_of[letter] for letter in word) for word in vocabulary]
+    library = _library()
+    backend = library.Tokenizer(library.models.BPE(vocab=vocabulary, merges=pairs))
+    backend.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return Tokenizer(digest, (*(b"" for _ in SPECIAL), *words), backend)
+
+
+@lru_cache(maxsize=1)
+def _letters() -> tuple[str, ...]:
+    """The character by which byte-level tokenizers write each byte: itself where it can be seen."""
+    seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others: Iterator[str] = iter([chr(0x100 + place) for place in range(256 - len(seen))])
+    return tuple(chr(byte) if byte in seen else next(others) for byte in range(256))
+
+
+def _library() -> Any:
+    try:
+        import tokenizers
+    except ImportError:
+        raise missing_package("tokenizers", "text") from None
+    return tokenizers
