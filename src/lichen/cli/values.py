@@ -126,12 +126,16 @@ def evaluate(given: Namespace) -> Answer:
 
 
 def predict(given: Namespace) -> Answer:
-    """Answers about pictures; one that cannot be read is named, and the others are answered."""
-    from lichen.engine import answer
+    """Answers about inputs; one that cannot be read is named, and the others are answered."""
+    from lichen.engine import answer, feeds
 
     value = subject(given.value, "predict")
-    inputs = [item for text in given.inputs for item in (
-        [sys.stdin.buffer.read()] if text == "-" else answer.listed(text))]  # fmt: skip
+    feed = feeds.of(value.assets)
+    inputs = [
+        item
+        for word in given.inputs
+        for item in feed.typed(word, sys.stdin.buffer.read() if word == "-" else None)
+    ]
     rows, failed = [], []
     for item, reply in answer.each(value, inputs):
         name = "-" if isinstance(item, bytes) else str(item)
@@ -193,9 +197,10 @@ VERBS = {
         argument("--split", default="validation", choices=["train", "validation", "test"],
                  help="test is counted along the lineage (default validation)"),
     )),
-    "predict": Verb("ask a value about pictures", predict, (
+    "predict": Verb("ask a value about pictures or texts", predict, (
         VALUE,
-        argument("inputs", nargs="+", metavar="INPUT", help="files, folders, or - for a picture on stdin"),
+        argument("inputs", nargs="+", metavar="INPUT",
+                 help="pictures and folders of them, or texts; - for one picture, or lines, on stdin"),
     )),
     "export": Verb("write a value as files that run without lichen, checked", export, (
         VALUE,

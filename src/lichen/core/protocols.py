@@ -48,7 +48,7 @@ class Task(Protocol):
         ...
 
     def inputs(self, batch: Any, assets: Mapping[str, Any]) -> Any:
-        """uint8 (B, C, H, W) -> the float tensor that the net takes."""
+        """uint8 (B, C, H, W), or the numbers of texts int32 (B, T) -> the tensor that the net takes."""
         ...
 
     def loss(self, outputs: Any, targets: Any) -> Any:
@@ -70,6 +70,30 @@ class Task(Protocol):
 
     def reply(self, outputs: Any, assets: Mapping[str, Any]) -> list[dict[str, Any]]:
         """What a person is shown per row of numpy outputs (B, K)."""
+        ...
+
+
+class Feed(Protocol):
+    """How what a person hands in becomes a row that a net takes; one for each kind of row."""
+
+    def typed(self, text: str, piped: bytes | None) -> list[Any]:
+        """The inputs that a word of the command line means.
+
+        Args:
+            piped: what came through standard input, where the word is `-`.
+        """
+        ...
+
+    def listed(self, inputs: Any) -> list[Any]:
+        """The inputs one by one, in every form that `predict` takes."""
+        ...
+
+    def decoded(self, item: Any, where: str, assets: Mapping[str, Any]) -> Any:
+        """The numpy row of one input.
+
+        Raises:
+            DataError: it cannot be read; names it.
+        """
         ...
 
 

@@ -24,9 +24,7 @@ ORIGIN = "lichen_origin"
 """The attribute of a built module that says its address and options."""
 
 
-def build(
-    net: str, options: Mapping[str, Any], in_shape: tuple[int, int, int], num_outputs: int
-) -> nn.Module:
+def build(net: str, options: Mapping[str, Any], in_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
     """A freshly initialised net.
 
     Args:

@@ -9,7 +9,7 @@ from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.scores import Scores
-from lichen.engine import answer, metrics, supervised
+from lichen.engine import answer, feeds, metrics, supervised
 from lichen.engine.task import task_of
 
 
@@ -35,8 +35,8 @@ def score(
     task = task_of(value.task)
     _check_labels(value, data)
     task.check(data, split)
-    rows = data.rows(split)
-    images = supervised.pixels(rows, value.assets["image_shape"])
+    rows = feeds.rows_of(data, split, value.assets)
+    images = supervised.whole(rows, value.assets)
     outputs = answer.logits(value, images, batch_size, device=device)
     figures, answers = task.score(outputs, rows.targets)
     headline, higher = task.headline, task.higher_is_better

@@ -47,9 +47,9 @@ class Lesson:
         about: Mapping[str, Any] | None = None,
     ) -> None:
         """Trains what of a module is not frozen, in place, on train rows as the data's policy varies them."""
-        batches = supervised.train_batches(
+        batches = supervised.batches_of(
             self.data,
-            self.assets["image_shape"],
+            self.assets,
             batch_size=self.batch_size,
             seed=settings.seed,
             device=run.device,

@@ -16,7 +16,7 @@ import torch
 from lichen.core import machine
 from lichen.core.model import Model
 from lichen.core.program import Program
-from lichen.engine import answer
+from lichen.engine import answer, feeds
 
 LIMIT_S = 0.5
 BATCHES = (16, 64)
@@ -48,10 +48,10 @@ class Cost:
 def cost(value: Model | Program, *, limit_s: float = LIMIT_S) -> Cost:
     """Times a Model or Program with one thread and with all, within about `limit_s`."""
     counts = sorted({1, machine.num_cores()})
-    shape = value.assets["image_shape"]
+    row = feeds.blank(value.assets)
     was = torch.get_num_threads()
     try:
-        found = [_timed(value, threads, shape, limit_s / len(counts)) for threads in counts]
+        found = [_timed(value, threads, row, limit_s / len(counts)) for threads in counts]
     finally:
         torch.set_num_threads(was)
     # One thread unless more of them are clearly worth it: they are taken from someone.
@@ -64,20 +64,17 @@ def cost(value: Model | Program, *, limit_s: float = LIMIT_S) -> Cost:
     )  # fmt: skip
 
 
-def _timed(
-    value: Model | Program, threads: int, shape: list[int], limit_s: float
-) -> tuple[float, float, int]:
+def _timed(value: Model | Program, threads: int, row: np.ndarray, limit_s: float) -> tuple[float, float, int]:
     """Latency in ms, rows per second and the batch size that gave them."""
     run = answer.runner(value, threads=threads if isinstance(value, Program) else None)
     if isinstance(value, Model):
         torch.set_num_threads(threads)
-    one = np.zeros((1, *shape), np.uint8)
-    row_s = _median_s(run, one, limit_s / 2)
+    row_s = _median_s(run, row[None], limit_s / 2)
     best = (1.0 / row_s, 1)
     for batch_size in BATCHES:
         if batch_size * row_s > limit_s:
             break
-        batch_s = _median_s(run, np.zeros((batch_size, *shape), np.uint8), limit_s / 4)
+        batch_s = _median_s(run, np.stack([row] * batch_size), limit_s / 4)
         best = max(best, (batch_size / batch_s, batch_size))
     return 1000 * row_s, *best
 

@@ -14,7 +14,7 @@ from lichen.core.errors import GateError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data.images import Images
-from lichen.engine import answer, intervals, supervised, symptoms
+from lichen.engine import answer, intervals, pictures, supervised, symptoms
 from lichen.engine.task import task_of
 
 
@@ -57,7 +57,7 @@ class Reference:
         self.value = value
         self.task = task_of(value.task)
         self.rows = judging_rows(data)
-        self.images_NCHW = supervised.pixels(self.rows, value.assets["image_shape"])
+        self.images_NCHW = supervised.pixels(self.rows, pictures.shape(value.assets))
         self.outputs_NK = answer.logits(value, self.images_NCHW)
 
     def require_equal(self, program: Program, tolerance: float) -> float:

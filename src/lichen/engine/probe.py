@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lichen.core.progress import Run
 from lichen.data import batches
 from lichen.data.batches import Batches
-from lichen.engine import execution, heads, supervised
+from lichen.engine import execution, feeds, heads, supervised
 from lichen.engine.execution import Execution
 from lichen.engine.fit import fit, ranks
 from lichen.engine.job import Judge, Settings
@@ -84,8 +84,8 @@ def of_rows(
 
 def _in_order(lesson: Lesson, split: str, chosen: np.ndarray | None, device: str) -> Batches:
     """Rows of a split in their order, or the chosen ones."""
-    rows = lesson.data.rows(split)
-    size = supervised.side(rows, lesson.assets["image_shape"])
+    rows = feeds.rows_of(lesson.data, split, lesson.assets)
+    size = supervised.size_of(rows, lesson.assets)
     if chosen is None:
         return batches.of(rows, batch_size=BATCH_SIZE, size=size, device=device, is_shuffled=False)
     return Batches(

@@ -18,8 +18,9 @@ from lichen.core.errors import UsageError
 from lichen.core.protocols import Task
 from lichen.data import batches
 from lichen.data.balance import class_weights
-from lichen.data.batches import Batches
+from lichen.data.batches import Batches, Source
 from lichen.data.images import Images
+from lichen.engine import feeds
 from lichen.engine.execution import Objective
 from lichen.engine.fit import Judge, ranks
 
@@ -52,9 +53,33 @@ def side(rows: Images, image_shape: Sequence[int]) -> int | None:
     return height
 
 
+def whole(rows: Source, assets: Mapping[str, Any]) -> np.ndarray:
+    """A split as the net of these assets takes it: uint8 (N, C, H, W), or int32 (N, T)."""
+    return rows.whole(size_of(rows, assets))
+
+
+def size_of(rows: Source, assets: Mapping[str, Any]) -> int | None:
+    """The side that pictures must be resized to; None: the rows fit as they are, as texts always do."""
+    return side(rows, assets["image_shape"]) if isinstance(rows, Images) else None
+
+
 def train_batches(
     data: Dataset,
     image_shape: Sequence[int],
+    *,
+    batch_size: int | None,
+    seed: int,
+    device: str = "cpu",
+    balance: str = "none",
+) -> Batches:
+    """`batches_of` for pictures of this shape."""
+    assets = {"image_shape": image_shape}
+    return batches_of(data, assets, batch_size=batch_size, seed=seed, device=device, balance=balance)
+
+
+def batches_of(
+    data: Dataset,
+    assets: Mapping[str, Any],
     *,
     batch_size: int | None,
     seed: int,
@@ -67,11 +92,11 @@ def train_batches(
         batch_size: over all ranks; None: `usual_batch_size`.
         balance: of classes, as `balanced` takes it.
     """
-    rows = data.rows("train")
+    rows = feeds.rows_of(data, "train", assets)
     batch_size = batch_size or usual_batch_size(rows.num_rows)
     rank, world = ranks()
     return batches.of(
-        rows, batch_size=batch_size, seed=seed, size=side(rows, image_shape), policy=data.policy or None,
+        rows, batch_size=batch_size, seed=seed, size=size_of(rows, assets), policy=data.policy or None,
         num_classes=len(data.labels), device=device, rank=rank, world=world,
         class_weights=weights_of(balance, rows.targets, len(data.labels), device),
         is_balanced=balance == "sampling",
@@ -147,12 +172,12 @@ def judge(
     """
     if not data.num_rows("validation"):
         return None
-    rows = data.rows("validation")
+    rows = feeds.rows_of(data, "validation", assets)
     if num_rows is None or num_rows >= rows.num_rows:
-        images, targets = pixels(rows, assets["image_shape"]), rows.targets
+        images, targets = whole(rows, assets), rows.targets
     else:
         chosen = judged_rows(rows, num_rows)
-        images, targets = rows.batch(chosen, side(rows, assets["image_shape"])), rows.targets[chosen]
+        images, targets = rows.batch(chosen, size_of(rows, assets)), rows.targets[chosen]
 
     def outputs(module: nn.Module) -> np.ndarray:
         return outputs_of(module, images, task, assets, device=device)
@@ -165,7 +190,7 @@ def num_judged(data: Dataset) -> int:
     return max(ASKED, data.num_rows("train") // ASKED_SHARE)
 
 
-def judged_rows(rows: Images, num_rows: int) -> np.ndarray:
+def judged_rows(rows: Source, num_rows: int) -> np.ndarray:
     """int64: the rows with the smallest ids, in their order: the same ones whatever else the split holds."""
     return np.sort(np.argsort(rows.ids, kind="stable")[:num_rows])
 
@@ -202,7 +227,7 @@ def outputs_of(
     device: str = "cpu",
     batch_size: int = JUDGE_ROWS,
 ) -> np.ndarray:
-    """float32 (N, K) outputs of uint8 pixels."""
+    """float32 (N, K) outputs of uint8 pixels, or of a text's numbers."""
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images_NCHW), batch_size):

@@ -17,7 +17,7 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.protocols import Task
 from lichen.core.step import step
-from lichen.engine import answer, backend, supervised, temperature
+from lichen.engine import answer, backend, pictures, supervised, temperature
 from lichen.engine.task import task_of
 
 NUM_PROBED = 8
@@ -34,7 +34,7 @@ def calibrate(model: Model, data: Dataset, *, run: Run) -> Model:
     task = task_of(model.task)
     task.check(data, "validation")
     rows = data.rows("validation")
-    images = supervised.pixels(rows, model.assets["image_shape"])
+    images = supervised.pixels(rows, pictures.shape(model.assets))
     outputs_NK = answer.logits(model, images, device=run.device)
     _require_steady(task, outputs_NK, rows.targets)
     heat = temperature.fitted(outputs_NK, rows.targets, task.loss)

@@ -17,7 +17,7 @@ from lichen.core.protocols import Task
 from lichen.core.schema import Count, Fraction, Natural, Positive, Ratio, Seed
 from lichen.core.step import step
 from lichen.core.value import count_text
-from lichen.engine import backend, execution, macs, programs, pruning, supervised
+from lichen.engine import backend, execution, macs, pictures, programs, pruning, supervised
 from lichen.engine.execution import Execution, Objective
 from lichen.engine.fit import Settings, fit
 from lichen.engine.task import task_of
@@ -62,7 +62,7 @@ def prune(
     """
     task, assets = task_of(model.task), model.assets
     task.check(data, "train")
-    shape = list(assets["image_shape"])
+    shape = list(pictures.shape(assets))
     whole = backend.module_of(model)
     batches = supervised.train_batches(data, shape, batch_size=batch_size, seed=seed, device=run.device)
     gradients = _gradients(batches, supervised.objective(task, assets)) if importance == "taylor" else None

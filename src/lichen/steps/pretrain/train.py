@@ -14,7 +14,7 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Function, Natural, Net, Positive, Seed, Task
 from lichen.core.step import step
-from lichen.engine import architecture, backend, supervised
+from lichen.engine import architecture, backend, feeds, supervised
 from lichen.engine.job import Settings
 from lichen.engine.lesson import Lesson
 from lichen.engine.task import task_of
@@ -23,11 +23,13 @@ from lichen.engine.task import task_of
 @step(splits=("train", "validation"))
 def train(
     data: Dataset,
+    tokenizer: Model | None = None,
     *,
     net: Net = "cnn",
     net_options: dict | None = None,
     task: Task = "image_classification",
     image_size: Count | None = None,
+    max_tokens: Count | None = None,
     epochs: Count = 10,
     batch_size: Count | None = None,
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd",
@@ -51,8 +53,10 @@ def train(
     """Trains a net from random weights.
 
     Args:
+        tokenizer: what reads texts, as `prepare.bpe` makes it; the model keeps it. Pictures take none.
         net_options: what the net's builder takes, such as {"width": 256}.
         image_size: the side pictures are resized to; None: their own size.
+        max_tokens: tokens read of a text; None: those of the longest train row, 512 at most.
         batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
         rate: the peak rate; None: the optimizer's usual one, less for batches below 32.
         warmup: epochs over which the rate rises.
@@ -68,12 +72,10 @@ def train(
     """
     learnt = task_of(task)
     learnt.check(data, "train")
-    assets = learnt.assets(data, image_size)
+    assets = feeds.assets_of(learnt, data, image_size=image_size, teller=tokenizer, max_tokens=max_tokens)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        module = architecture.build(
-            net, net_options or {}, tuple(assets["image_shape"]), learnt.num_outputs(data)
-        )
+        module = architecture.build(net, net_options or {}, feeds.in_shape(assets), learnt.num_outputs(data))
     settings = Settings(
         epochs=epochs, optimizer=optimizer, rate=rate, weight_decay=weight_decay, momentum=momentum,
         schedule=schedule, warmup=warmup, clip=clip, ema=ema, patience=patience, precision=precision,

@@ -1,0 +1,81 @@
+"""feeds: what a net takes of a row, by the assets of the value that has it: pixels, or a text's numbers.
+
+Shapes: N rows of a split, C channels, H height, W width, T numbers of a text, V different ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import DataError, UsageError
+from lichen.core.model import Model
+from lichen.core.protocols import Feed, Task
+from lichen.data import tokenizer, tokens
+from lichen.data.batches import Source
+from lichen.engine import pictures, texts
+
+LONGEST = 512
+"""Numbers that are read of a text at most where nobody says."""
+
+
+def of(assets: Mapping[str, Any]) -> Feed:
+    """How inputs of a person are read for a value with these assets."""
+    return texts if "tokenizer" in assets else pictures
+
+
+def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
+    """The rows of a split as a net takes them.
+
+    Raises:
+        UsageError: the rows are of another kind than the value takes.
+    """
+    is_text = "text" in data.schema
+    if is_text != ("tokenizer" in assets):
+        takes, has = ("pictures", "texts") if is_text else ("texts", "pictures")
+        raise UsageError(f"the value takes {takes}; the data has {has}")
+    rows = data.rows(split)
+    return tokens.Tokens(rows, tokenizer.of(assets["tokenizer"]), assets["max_tokens"]) if is_text else rows
+
+
+def blank(assets: Mapping[str, Any]) -> np.ndarray:
+    """A row to measure with: a black picture, or a text of the longest length."""
+    if "tokenizer" in assets:
+        return np.full(assets["max_tokens"], tokenizer.END, np.int32)
+    return np.zeros(assets["image_shape"], np.uint8)
+
+
+def in_shape(assets: Mapping[str, Any]) -> tuple[int, ...]:
+    """What a net's builder is told: (C, H, W), or (T, V)."""
+    if "tokenizer" in assets:
+        return assets["max_tokens"], tokenizer.of(assets["tokenizer"]).size
+    return tuple(assets["image_shape"])
+
+
+def assets_of(
+    task: Task, data: Dataset, *, image_size: int | None, teller: Model | None, max_tokens: int | None
+) -> dict[str, Any]:
+    """What answering needs beside weights, off train rows only.
+
+    Args:
+        teller: the Model that holds the tokenizer of a task on texts.
+        max_tokens: numbers read of a text; None: those of the longest train row, LONGEST at most.
+
+    Raises:
+        UsageError: a text task without a tokenizer, or a tokenizer of another task.
+    """
+    if "text" not in task.columns:
+        if teller is not None:
+            raise UsageError(f"task {task.name} reads no texts, so it takes no tokenizer")
+        return task.assets(data, image_size)
+    if teller is None or "tokenizer" not in teller.assets:
+        raise UsageError("texts are read through a tokenizer; none is given",
+                         hint="prepare.bpe makes one: tokenizer=li.prepare.bpe(data)")  # fmt: skip
+    if image_size is not None:
+        raise DataError("texts have no image_size")
+    asset = teller.assets["tokenizer"]
+    length = max_tokens or min(LONGEST, max(1, tokens.longest(data.rows("train"), tokenizer.of(asset))))
+    return {**task.assets(data), "tokenizer": asset, "max_tokens": length}

@@ -1,0 +1,52 @@
+"""texts: what a person hands in becomes the numbers that a net takes.
+
+Shapes: T numbers of a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lichen.core.errors import DataError, NotFoundError
+from lichen.data import tokenizer, tokens
+from lichen.data.files import read_bytes
+
+
+def typed(text: str, piped: bytes | None) -> list[Any]:
+    """The inputs that a word of the command line means: the text itself, or the lines that were piped in."""
+    if piped is None:
+        return [text]
+    return [line for line in _decoded(piped, "-").splitlines() if line.strip()]
+
+
+def listed(inputs: Any) -> list[Any]:
+    """The inputs one by one."""
+    return list(inputs) if isinstance(inputs, Sequence) and not isinstance(inputs, str | bytes) else [inputs]
+
+
+def decoded(item: Any, where: str, assets: Mapping[str, Any]) -> np.ndarray:
+    """int32 (T,) of one text, of the bytes of one, or of a file.
+
+    Raises:
+        DataError: it is no text in UTF-8; names it.
+        NotFoundError: no such file.
+    """
+    if isinstance(item, Path):
+        if not item.is_file():
+            raise NotFoundError(f"there is no file `{item}`")
+        item, where = read_bytes(item), str(item)
+    text = _decoded(item, where) if isinstance(item, bytes) else item
+    if not isinstance(text, str):
+        raise DataError(f"an input must be a text, not {type(item).__name__}", where=where)
+    return tokens.filled(tokenizer.of(assets["tokenizer"]), [text], assets["max_tokens"])[0]
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"a text must be UTF-8; byte {error.start} is not", where=where) from None
