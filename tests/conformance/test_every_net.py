@@ -6,26 +6,34 @@ import torch
 from lichen.core import find
 from lichen.engine import architecture, backend
 
-SHAPE, OUTPUTS = (3, 32, 32), 5
+SHAPE, TOKENS, OUTPUTS = (3, 32, 32), (20, 300), 5
 NAMES = sorted(
     {name for path in find.shelf("nets").values() for name in find.variants(path)}
     | {address for address, path in find.shelf("nets").items() if not find.variants(path)}
 )
 
 
+def takes_tokens(name):
+    """Whether a net's file says that it takes the numbers of texts; others take pixels."""
+    return getattr(find.load(find.net_module(name)), "TAKES", "pixels") == "tokens"
+
+
 def built(name):
     torch.manual_seed(0)
-    return architecture.build(name, {}, SHAPE, OUTPUTS)
+    return architecture.build(name, {}, TOKENS if takes_tokens(name) else SHAPE, OUTPUTS)
 
 
-def pixels(rows, seed=1):
-    return torch.randn(rows, *SHAPE, generator=torch.Generator().manual_seed(seed))
+def inputs(name, rows, seed=1):
+    draws = torch.Generator().manual_seed(seed)
+    if takes_tokens(name):
+        return torch.randint(1, TOKENS[1], (rows, TOKENS[0]), generator=draws, dtype=torch.int32)
+    return torch.randn(rows, *SHAPE, generator=draws)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_outputs_are_the_head_of_the_features(name):
     net = built(name).eval()
-    x = pixels(2)
+    x = inputs(name, 2)
     outputs = net(x)
     assert outputs.shape == (2, OUTPUTS)
     torch.testing.assert_close(outputs, net.head(net.features(x)))
@@ -34,7 +42,7 @@ def test_outputs_are_the_head_of_the_features(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_learns(name):
     net = built(name).train()
-    torch.nn.functional.cross_entropy(net(pixels(8)), torch.arange(8) % OUTPUTS).backward()
+    torch.nn.functional.cross_entropy(net(inputs(name, 8)), torch.arange(8) % OUTPUTS).backward()
     for parameter_name, parameter in net.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert torch.isfinite(parameter.grad).all(), parameter_name
@@ -43,7 +51,7 @@ def test_every_parameter_learns(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_do_not_depend_on_the_rest_of_the_batch(name):
     net = built(name).eval()
-    x = pixels(4)
+    x = inputs(name, 4)
     with torch.no_grad():
         torch.testing.assert_close(net(x)[:1], net(x[:1]), rtol=1e-3, atol=1e-4)
 
@@ -51,13 +59,20 @@ def test_answers_do_not_depend_on_the_rest_of_the_batch(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_rebuilds_the_same_net(name):
     net = built(name).eval()
-    model = backend.wrap(net, task="image_classification", assets={"image_shape": list(SHAPE)})
+    task = "text_classification" if takes_tokens(name) else "image_classification"
+    model = backend.wrap(net, task=task, assets={"image_shape": list(SHAPE)})
     with torch.no_grad():
-        assert torch.equal(model.torch()(pixels(2)), net(pixels(2)))
-    assert (
-        backend.wrap(model.torch(), task="image_classification", assets=dict(model.assets)).digest
-        == model.digest
-    )
+        assert torch.equal(model.torch()(inputs(name, 2)), net(inputs(name, 2)))
+    assert backend.wrap(model.torch(), task=task, assets=dict(model.assets)).digest == model.digest
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if takes_tokens(name)])
+def test_what_fills_a_text_up_does_not_change_its_features(name):
+    net = built(name).eval()
+    x = inputs(name, 3)
+    with torch.no_grad():
+        filled = torch.cat([x, torch.zeros(3, 7, dtype=x.dtype)], 1)
+        torch.testing.assert_close(net.features(filled), net.features(x))
 
 
 @pytest.mark.parametrize("name", NAMES)

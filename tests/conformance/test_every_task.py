@@ -17,8 +17,11 @@ def task_of(name):
 
 
 def rows(task, num=60, seed=0):
-    """Pictures whose targets are of the form that a task accepts: classes, or several labels each."""
+    """Rows of the kind and form that a task accepts: texts or pictures, with classes or several labels."""
     draws = np.random.Generator(np.random.Philox(seed))
+    if "text" in task.columns:
+        texts = [f"{'xyz'[row % 3]} number {row}" for row in range(num)]
+        return arrays.texts(texts, np.arange(num) % 3, labels=["a", "b", "c"])
     images = draws.integers(0, 256, (num, 3, 8, 8)).astype("uint8")
     for targets in (np.arange(num) % 3, draws.integers(0, 2, (num, 3))):
         data = arrays.arrays(images, targets, labels=["a", "b", "c"])

@@ -22,6 +22,7 @@ TINY, FEW_ROWS = 16, 5_000
 ROWS_SEEN = 500_000
 """Rows that training passes over in all, which sets the epochs within these bounds."""
 EPOCHS = (5, 40)
+TEXT_EPOCHS = (3, 10)
 FINETUNE_EPOCHS = (3, 15)
 PRETRAINED = "tf_efficientnet_lite0"
 """A small net of photos whose weights an ordinary package carries."""
@@ -33,7 +34,7 @@ Lines = list[tuple[str, str]]
 
 
 def suggest(source: str) -> tuple[str, dict[str, Any]]:
-    """A commented recipe for a source of pictures, and what was seen in it.
+    """A commented recipe for a source, and what was seen in it.
 
     Raises:
         NotFoundError: there is no such source.
@@ -48,14 +49,27 @@ def suggest(source: str) -> tuple[str, dict[str, Any]]:
             where=seen.path,
             hint="one folder per class, or name the column with label=",
         )
-    steps = _small(seen) if _side(seen) <= SMALL else _photos(seen)
-    text = _written(seen, [*steps, *_compress()])
+    if seen.lengths:
+        task, steps = "text_classification", _texts(seen)
+    else:
+        task, steps = "image_classification", _small(seen) if _side(seen) <= SMALL else _photos(seen)
+        steps += _compress()
+    text = _written(seen, steps)
     flow.check(recipefile.parse(text, "suggestion"))
-    return text, {
-        **surveys.as_json(seen),
-        "task": _task(seen) or "image_classification",
-        "notes": list(_notes(seen)),
-    }
+    return text, {**surveys.as_json(seen), "task": _task(seen) or task, "notes": list(_notes(seen))}
+
+
+def _texts(seen: Survey) -> Lines:
+    epochs = _epochs(seen, TEXT_EPOCHS)
+    told = f"tokenizer: $tokenizer, net: bag, task: text_classification, epochs: {epochs}"
+    return [
+        ("- prepare.bpe: {size: 8192}", "byte pairs: loses nothing on any text"),
+        ("  as: tokenizer", "the model keeps it"),
+        (
+            f"- pretrain.train: {{{told}, optimizer: adamw, rate: 0.003}}",
+            "the mean of tokens and pairs: the first to be beaten",
+        ),
+    ]
 
 
 def _side(seen: Survey) -> int:
@@ -154,9 +168,12 @@ def _written(seen: Survey, steps: Lines) -> str:
     colour = "grey" if seen.channels == 1 else "colour"
     sizes = [f"{height}x{width}" for height, width in seen.sizes]
     counts = ", ".join(f"{count} {split}" for split, count in seen.splits.items())
-    shown = sizes[0] if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    if seen.lengths:
+        what = f"texts of {seen.lengths[0]} to {seen.lengths[-1]} bytes"
+    else:
+        what = f"{colour} pictures of {sizes[0] if len(sizes) == 1 else f'{sizes[0]} to {sizes[-1]}'}"
     lines = [
-        f"# Seen by the reader `{seen.reader}`: {colour} pictures of {shown}, {len(seen.labels)} classes.",
+        f"# Seen by the reader `{seen.reader}`: {what}, {len(seen.labels)} classes.",
         f"# Rows: {counts}.",
         *(f"# Mind: {note}." for note in _notes(seen)),
         "lichen: 1",

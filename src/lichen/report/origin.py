@@ -114,16 +114,21 @@ def data(found: Findings) -> Markup:
 def _shape(read: Dataset) -> str:
     image = read.schema.get("image") or {}
     if not image:
-        return ""
+        return "Texts." if "text" in read.schema else ""
     sides = f"{image['height']} × {image['width']}" if image.get("height") else "of several sizes"
     colours = "grey" if image["channels"] == 1 else f"{image['channels']} channels"
     return f"Pictures: {colours}, {sides}."
 
 
+NEAR = "near duplicate|occurs? inside"
+
+
 def duplicates(found: Findings) -> str:
     """What was done with rows that stand in two splits, and which nearly do."""
     told = [text for call in found.calls for _, text in found.notes[call.id]]
-    near = [f"{text[:1].upper()}{text[1:]}." for text in told if "near duplicate" in text]
+    near = [
+        f"{text[:1].upper()}{text[1:]}." for text in told if "near duplicate" in text or "(kept), " in text
+    ]
     return " ".join([_exact(found, [text for text in told if "stand in" in text]), *near])
 
 

@@ -1,4 +1,4 @@
-"""samples: pictures of validation with what was said about them, and what the policy makes of train rows.
+"""samples: rows of validation with what was said about them, and what the policy makes of train rows.
 
 Shapes: N rows of the split, B rows shown, C channels, H height, W width, D draws of the policy.
 """
@@ -20,6 +20,8 @@ from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, join, note, section, tag
 
 PER_GROUP = 10
+LETTERS = 300
+"""Of a text that are shown."""
 SIDE = 96
 """Pixels of a picture's longer side at most; smaller ones keep their size and are enlarged by the page."""
 NUM_VARIED, NUM_DRAWS = 4, 9
@@ -84,9 +86,10 @@ def _group(
         return join([tag("h3", None, title), note("No row of validation was answered wrongly.")])
     assert found.data is not None
     names, read = found.labels, found.data.rows(scores.split)
-    pixels_BCHW = pictures(found.data, scores.split, rows)
+    is_text = "text" in found.data.schema
+    held = read.batch(rows) if is_text else pictures(found.data, scores.split, rows)
     shown = []
-    for pixels_CHW, row in zip(pixels_BCHW, rows.tolist(), strict=True):
+    for item, row in zip(held, rows.tolist(), strict=True):
         truth, answer = (named(answers[what][row], names) for what in ("truth", "answer"))
         is_right = truth == answer
         said = (
@@ -98,8 +101,14 @@ def _group(
         said.append(
             tag("small", None, f"{'✓ ' if is_right else ''}{figures.share(answers['confidence'][row])}")
         )
-        shown.append(_shot(pixels_CHW, f"{truth}, answered {answer}: {place}", said))
-    return join([tag("h3", None, title), tag("div", {"class": "shots"}, *shown)])
+        name = f"{truth}, answered {answer}: {place}"
+        shown.append(_saying(item, name, said) if is_text else _shot(item, name, said))
+    return join([tag("h3", None, title), tag("div", {"class": "sayings" if is_text else "shots"}, *shown)])
+
+
+def _saying(text: str, name: str, said: Sequence[Inside]) -> Markup:
+    short = text if len(text) <= LETTERS else f"{text[:LETTERS]} ..."
+    return tag("div", {"class": "saying", "title": name}, tag("q", None, short), tag("p", None, *said))
 
 
 def named(said: np.ndarray, names: Sequence[str]) -> str:
