@@ -129,7 +129,11 @@ def _surveyed(said: dict[str, Any]) -> str:
         if count
     ]
     doubles += [f"{said['within']} train rows stand twice"] if said["within"] else []
-    doubles += [f"{said['disagreeing']} rows have two labels"] if said["disagreeing"] else []
+    doubles += (
+        [f"{said['disagreeing']} {'texts' if said['lengths'] else 'pictures'} have two labels"]
+        if said["disagreeing"]
+        else []
+    )
     rows.append(("twice", "; ".join(doubles) or "none"))
     if said["refused"]:
         rows.append(("refused", f"{said['refused']}: prepare.load does not take it so"))

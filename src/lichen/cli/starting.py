@@ -160,7 +160,7 @@ def _notes(seen: Survey) -> Iterator[str]:
         if count:
             yield f"{count} {name} rows also stand in a split that judges them; they are dropped"
     if seen.disagreeing:
-        yield f"{seen.disagreeing} pictures have two different labels"
+        yield f"{seen.disagreeing} rows have two different labels"
 
 
 def _written(seen: Survey, steps: Lines) -> str:
