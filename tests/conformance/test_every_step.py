@@ -20,19 +20,23 @@ SMALL = {
     "tolerance": 0.01,
 }
 """Options by name that keep a run short, whatever the step."""
+OF_TEXTS = ("prepare.bpe",)
+"""Steps that take data of texts; the others take pictures."""
 OUTSIDE = {"prepare.load": {"source": "digits"}, "pretrain.load": {"net": "mlp", "weights": None}}
 
 
-def data(seed=0):
+def data(address, seed=0):
     draws = np.random.Generator(np.random.Philox(seed))
     targets = np.arange(240) % 3
+    if address in OF_TEXTS:
+        return arrays.texts([f"{'xyz'[row % 3]} number {row}" for row in range(240)], targets)
     images = draws.integers(0, 90, (240, 3, 8, 8)) + 80 * targets[:, None, None, None]
     return arrays.arrays(images.astype("uint8"), targets, labels=["a", "b", "c"])
 
 
 def inputs(read):
     with session.using(session.Session()):
-        rows = data()
+        rows = data(read.address)
         found = {"Dataset": rows}
         if any("Model" in taken.kinds for taken in read.values):
             found["Model"] = step.by_address("pretrain.train")(rows, net="mlp", epochs=1)

@@ -147,8 +147,9 @@ def _contents(said: dict[str, Any]) -> tuple[str, str]:
         return "texts", f"of {shortest} to {longest} bytes, the middle one {middle}"
     sizes = [f"{height}x{width}" for height, width in said["sizes"]]
     colour = "grey" if said["channels"] == 1 else "colour"
-    span = f"from {sizes[0]} to {sizes[-1]}, the middle one {sizes[1]}"
-    return "pictures", f"{colour} {sizes[0] if len(sizes) == 1 else span}"
+    if len(sizes) == 1:
+        return "pictures", f"{colour} {sizes[0]}"
+    return "pictures", f"{colour} from {sizes[0]} to {sizes[-1]}, the middle one {sizes[1]}"
 
 
 def _label_table(said: dict[str, Any]) -> str:
