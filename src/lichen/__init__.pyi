@@ -271,11 +271,13 @@ class _Pretrain:
     def train(
         self,
         data: Dataset,
+        tokenizer: Model | None = None,
         *,
         net: str = ...,
         net_options: dict[str, Any] | None = ...,
         task: str = ...,
         image_size: int | None = ...,
+        max_tokens: int | None = ...,
         epochs: int = ...,
         batch_size: int | None = ...,
         optimizer: Literal['sgd', 'adam', 'adamw'] = ...,
