@@ -50,6 +50,8 @@ class Running:
         self.found: dict[str, bool] = {}
         self.value: Value | None = None
         self.report: str | None = None
+        self.pretraining: list[str] = []
+        """A line on what pretrained weights were worth, where the life began with some."""
 
     @property
     def sinks(self) -> tuple[Any, ...]:
@@ -88,6 +90,8 @@ class Running:
         has_report = find.source_of("lichen.report.page") is not None
         if has_report and store is not None and isinstance(self.value, Model | Program):
             self._report(session)
+        if isinstance(self.value, Model | Program):
+            self.pretraining = self._pretraining(session)
 
     def _after(self, line: Line, result: Any, chain: life.Chain, session: Session) -> None:
         data, is_found = chain.current.get("data"), self.found.get(line.step, False)
@@ -143,8 +147,7 @@ class Running:
         if self.value is not None:
             name = self.recipe.name if session.writable else "none"
             lines.append(f"name:   {name} -> {self.value!r}")
-        if isinstance(self.value, Model | Program):
-            lines += self._pretraining(session)
+        lines += self.pretraining
         if self.report:
             lines.append(f"report: {self.report}")
         return "\n".join(lines)
