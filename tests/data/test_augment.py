@@ -19,6 +19,12 @@ def uniforms(policy, num_rows, epoch=0):
     return draws.uniforms(torch.arange(num_rows) * 7919, numbers, seed=0, epoch=epoch).float()
 
 
+def alternated(strength, images, epoch):
+    policy = augment.policy_of([{"alternating_flip": strength}])
+    drawn = augment.drawn(policy, torch.arange(len(images)) * 7919, seed=3, epoch=epoch)
+    return (augment.apply(policy, images, drawn) == images.flip(3)).all((1, 2, 3))
+
+
 def applied(ops, images, epoch=0):
     policy = augment.policy_of(ops)
     return augment.apply(policy, images, uniforms(policy, len(images), epoch))
@@ -35,6 +41,26 @@ def test_half_of_the_rows_are_flipped_and_the_others_untouched():
     is_flipped = (applied([{"flip": 0.5}], images) == images.flip(3)).all((1, 2, 3))
     is_same = (applied([{"flip": 0.5}], images) == images).all((1, 2, 3))
     assert (is_flipped | is_same).all() and abs(is_flipped.float().mean() - 0.5) < 0.03
+
+
+def test_an_alternating_flip_shows_each_side_once_in_any_two_epochs():
+    images = pictures(2000, 4, 4)
+    first, second, third = (alternated(1.0, images, epoch) for epoch in (4, 5, 6))
+    assert torch.equal(first, ~second) and torch.equal(first, third)
+    assert abs(first.float().mean() - 0.5) < 0.03
+
+
+def test_a_share_of_rows_alternates_and_the_others_stay():
+    images = pictures(2000, 4, 4)
+    first, second = alternated(0.4, images, 0), alternated(0.4, images, 1)
+    assert not (first & second).any() and abs((first | second).float().mean() - 0.4) < 0.03
+
+
+def test_mirrored_twice_is_not_mirrored():
+    images = pictures()
+    policy = augment.policy_of([{"flip": 1.0}, {"alternating_flip": 1.0}])
+    both = augment.apply(policy, images, augment.drawn(policy, torch.arange(64) * 7919, seed=3, epoch=0))
+    assert torch.equal((both == images).all((1, 2, 3)), alternated(1.0, images, 0))
 
 
 def test_a_crop_is_a_window_of_the_reflected_picture():

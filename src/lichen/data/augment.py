@@ -20,9 +20,11 @@ from torch.nn import functional
 
 from lichen.core.errors import OptionError, nearest
 from lichen.data import augmix, favour, warp, wide
+from lichen.data.draws import uniforms
 
 OPERATIONS = {
     "flip": (0.5, 0.0, 1.0),
+    "alternating_flip": (1.0, 0.0, 1.0),
     "crop": (0.125, 0.0, 0.5),
     "shift": (0.1, 0.0, 1.0),
     "rotate": (15.0, 0.0, 180.0),
@@ -40,6 +42,7 @@ OPERATIONS = {
 """Usual strength, least and greatest of each; a strength is
 
 flip: the share of rows mirrored left to right.
+alternating_flip: the share of rows mirrored in every second epoch, half of them in the even ones.
 crop: the share of a side by which a window of the picture's own size moves, in whole pixels, over the picture
 and its reflection. shift: the same in fractions of pixels.
 rotate, shear: degrees to either side. zoom: 0.15 is from 1 / 1.15 to 1.15.
@@ -55,11 +58,12 @@ DRAWS = {
     "colour": (9, 10, 11), "cutout": (12, 13), "trivialaugment": (14, 15, 16),
     "randaugment": (17, 18, 19, 20), "mixup": (21,), "cutmix": (22, 23, 24, 25), "blur": (26,),
     "augmix": tuple(range(27, 27 + augmix.NUM_DRAWS)),
+    "alternating_flip": (27 + augmix.NUM_DRAWS,),
 }  # fmt: skip
 """The numbers of the draws that each operation owns."""
-COPIES = {"flip", "crop"}
+COPIES = {"flip", "alternating_flip", "crop"}
 """Moves by whole pixels."""
-MOVES = {"flip", "crop", "shift", "rotate", "zoom", "shear"}
+MOVES = {"flip", "alternating_flip", "crop", "shift", "rotate", "zoom", "shear"}
 
 Policy = Sequence[Mapping[str, Any]]
 
@@ -122,10 +126,25 @@ def weights(policy: Policy | None, uniforms_BD: Tensor) -> Tensor | None:
     return torch.stack(parts).prod(0) if parts else None
 
 
+def drawn(policy: Policy | None, ids_B: Tensor, *, seed: int, epoch: int) -> Tensor:
+    """float32 (B, D) in [0, 1): the draws of rows in an epoch, one column per number in `numbers`.
+
+    Where a row stands in the alternation is drawn once, in epoch 0, and moves on by half a turn each epoch
+    (Jordan 2024, section 3.6).
+    """
+    owned = numbers(policy)
+    numbers_D = torch.tensor(owned, dtype=torch.int64, device=ids_B.device)
+    drawn_BD = uniforms(ids_B, numbers_D, seed=seed, epoch=epoch).float()
+    for place in (owned.index(number) for number in DRAWS["alternating_flip"] if number in owned):
+        first_B1 = uniforms(ids_B, numbers_D[place : place + 1], seed=seed, epoch=0).float()
+        drawn_BD[:, place] = (first_B1[:, 0] + epoch / 2) % 1.0
+    return drawn_BD
+
+
 def columns(policy: Policy | None, uniforms_BD: Tensor) -> dict[str, list[Tensor]]:
     """The draws (B,) of each operation, from one column per number in `numbers`."""
-    drawn = iter(uniforms_BD.unbind(1))
-    return {op: [next(drawn) for _ in DRAWS[op]] for op in strengths(policy)}
+    each = iter(uniforms_BD.unbind(1))
+    return {op: [next(each) for _ in DRAWS[op]] for op in strengths(policy)}
 
 
 def apply(policy: Policy | None, images_BCHW: Tensor, uniforms_BD: Tensor) -> Tensor:
@@ -160,8 +179,17 @@ def _copied(images_BCHW: Tensor, found: Mapping[str, float], draws: Mapping[str,
     down_B = across_B = torch.zeros(len(images_BCHW), dtype=torch.int64, device=images_BCHW.device)
     if "crop" in found:
         down_B, across_B = _steps(images_BCHW.shape[2:], found["crop"], draws["crop"])
-    is_flipped_B = draws["flip"][0] < found["flip"] if "flip" in found else torch.zeros_like(down_B).bool()
-    return warp.copied(images_BCHW, down_B, across_B, is_flipped_B)
+    return warp.copied(images_BCHW, down_B, across_B, _is_flipped(found, draws, down_B))
+
+
+def _is_flipped(found: Mapping[str, float], draws: Mapping[str, list[Tensor]], like_B: Tensor) -> Tensor:
+    """bool (B,): twice mirrored is not mirrored."""
+    is_flipped_B = torch.zeros_like(like_B, dtype=torch.bool)
+    if "flip" in found:
+        is_flipped_B = draws["flip"][0] < found["flip"]
+    if "alternating_flip" in found:
+        is_flipped_B = is_flipped_B ^ (draws["alternating_flip"][0] < found["alternating_flip"] / 2)
+    return is_flipped_B
 
 
 def _steps(sides: Sequence[int], strength: float, draws: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -189,8 +217,8 @@ def _place(
     if "crop" in found:
         down_B, across_B = _steps(sides, found["crop"], draws["crop"])
         place = warp.moved(place, torch.stack([across_B, down_B], 1).float())
-    if "flip" in found:
-        place = warp.mirrored(place, draws["flip"][0] < found["flip"])
+    if {"flip", "alternating_flip"} & found.keys():
+        place = warp.mirrored(place, _is_flipped(found, draws, like_B))
     return place
 
 

@@ -118,16 +118,15 @@ class Batches:
         of the classes, float32 (B, K).
         """
         order = self.order(number)
-        plans = (self._mine(order, step) for step in range(start, self.steps_per_epoch))
+        plans = iter(self._mine(order)[start : self.steps_per_epoch])
         pairs = self._resident(plans) if isinstance(self.images, Tensor) else self._streamed(plans)
-        mixes = mix.needs(self.policy)
-        numbers = torch.tensor(augment.numbers(self.policy), dtype=torch.int64, device=self.device)
+        is_varied, mixes = bool(augment.strengths(self.policy)), mix.needs(self.policy)
         for turns, images in pairs:
             rows = turns % self.num_rows if self.is_balanced else turns
-            ids, targets, weights = self.ids[rows], self.targets[rows], None
-            if len(numbers):
+            ids, targets, weights = self.ids.index_select(0, rows), self.targets.index_select(0, rows), None
+            if is_varied:
                 drawn = self._drawn_as(ids, turns) if self.is_balanced else ids
-                uniforms = draws.uniforms(drawn, numbers, seed=self.seed, epoch=number).float()
+                uniforms = augment.drawn(self.policy, drawn, seed=self.seed, epoch=number)
                 images = augment.apply(self.policy, images, uniforms)
                 weights = augment.weights(self.policy, uniforms)
                 if mixes:
@@ -145,14 +144,16 @@ class Batches:
         times = turns // self.num_rows
         return torch.where(times > 0, draws.mix(ids ^ times), ids)
 
-    def _mine(self, order: Tensor, step: int) -> Tensor:
-        return order[step * self.batch_size : (step + 1) * self.batch_size][self.rank :: self.world]
+    def _mine(self, order: Tensor) -> list[Tensor]:
+        """This rank's rows of every step."""
+        plans = order.split(self.batch_size)
+        return [plan[self.rank :: self.world] for plan in plans] if self.world > 1 else list(plans)
 
     def _resident(self, plans: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         assert isinstance(self.images, Tensor)
         for plan in plans:
             turns = plan.to(self.device, non_blocking=True)
-            yield turns, self.images[turns % self.num_rows if self.is_balanced else turns]
+            yield turns, self.images.index_select(0, turns % self.num_rows if self.is_balanced else turns)
 
     def _streamed(self, plans: Iterator[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         """Decodes AHEAD batches in advance; leaving early waits for those under way."""

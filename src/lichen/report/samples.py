@@ -168,10 +168,9 @@ def _drawn(data: Dataset) -> tuple[np.ndarray, list[np.ndarray]]:
     original_BCHW = np.ascontiguousarray(pictures(data, "train", rows))
     images = torch.from_numpy(original_BCHW.copy())
     ids = torch.from_numpy(read.ids[rows].view(np.int64).copy())
-    numbers = torch.tensor(augment.numbers(data.policy), dtype=torch.int64)
     drawn = []
     for epoch in range(NUM_DRAWS):
-        uniforms = draws.uniforms(ids, numbers, seed=SEED, epoch=epoch).float()
+        uniforms = augment.drawn(data.policy, ids, seed=SEED, epoch=epoch)
         drawn.append(mix.shown(data.policy, images, uniforms).numpy())
     return original_BCHW, drawn
 

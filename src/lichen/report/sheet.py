@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from lichen.core.dataset import Dataset
 from lichen.core.disk import disk_error
 from lichen.core.errors import UsageError
-from lichen.data import augment, draws, mix
+from lichen.data import augment, mix
 from lichen.data.images import Images
 
 PER_LABEL, MOST = 4, 64
@@ -59,10 +59,10 @@ def _pixels(rows: Images, chosen: np.ndarray, data: Dataset) -> list[np.ndarray]
     size = None if rows.is_uniform else SIDE
     images_BCHW = torch.from_numpy(np.array(rows.batch(chosen, size)))
     found = [images_BCHW]
-    if numbers := augment.numbers(data.policy):
+    if augment.strengths(data.policy):
         ids = torch.from_numpy(rows.ids[chosen].view(np.int64).copy())
         for epoch in range(VARIED):
-            uniforms = draws.uniforms(ids, torch.tensor(numbers), seed=0, epoch=epoch).float()
+            uniforms = augment.drawn(data.policy, ids, seed=0, epoch=epoch)
             found.append(mix.shown(data.policy, images_BCHW, uniforms))
     pixels_BHWC = torch.cat(found, 3).permute(0, 2, 3, 1).numpy()
     return list(np.repeat(pixels_BHWC, 3, 3) if pixels_BHWC.shape[3] == 1 else pixels_BHWC)
