@@ -65,10 +65,13 @@ def weight_sum(module):
     return {"weight": float(sum(parameter.double().sum() for parameter in module.parameters()))}
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "muon"])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_a_killed_run_resumes_to_the_same_bytes(optimizer, layout):
-    settings = Settings(epochs=EPOCHS, optimizer=optimizer, ema=0.9, patience=5, clip=0.5)
+    settings = Settings(
+        epochs=EPOCHS, optimizer=optimizer, ema=0.9, patience=5, clip=0.5, lookahead=3, units="rows",
+        bias_rate=0.2,
+    )  # fmt: skip
     execution = {"threads": 1, "precision": "float32", "layout": layout}
     judge = Judge(measure=weight_sum, headline="weight")
     whole = trained(Quiet(execution=execution), settings, judge=judge)

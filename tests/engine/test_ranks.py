@@ -9,7 +9,8 @@ from torch import distributed, nn
 
 from lichen.data.batches import Batch
 from lichen.engine import architecture
-from lichen.engine.fit import Settings, fit, ranks
+from lichen.engine.fit import Settings, fit
+from lichen.engine.ranks import ranks
 
 STEPS, ROWS = 4, 15
 

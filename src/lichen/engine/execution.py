@@ -25,6 +25,9 @@ SHARE = 0.1
 LIMIT_S = 4.0
 """and never more than this. A ResNet-18 takes 30 ms per row; with a handful of rows the choice is wrong."""
 LONG_S = 0.1
+SHARED_S = 0.005
+"""A step shorter than this has nothing to share: where cores are busy a second thread made one 100 times as
+long, and what a quiet moment says does not last."""
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 """Without these a CPU emulates bfloat16 and is slower with it."""
 
@@ -117,6 +120,7 @@ def _fastest(
     wide = replace(best, threads=machine.num_cores())
     if (
         time.process_time() < deadline
+        and best_step.cpu_s * rows / num_rows > SHARED_S
         and threads_help(wide.threads)
         and probe.step(wide, num_rows, repeats).wall_s < 0.9 * best_step.wall_s
     ):

@@ -8,21 +8,24 @@ the rate.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lichen.core.errors import DivergedError, UsageError
 from lichen.core.progress import Run
-from lichen.engine import execution, layers, optimizers, resume, schedules
+from lichen.engine import execution, layers, optimizers, resume
 from lichen.engine.ema import Average
 from lichen.engine.execution import Execution, Objective
+from lichen.engine.gradient import NUM_SMALL, Gradient
 from lichen.engine.job import Batches, Fault, Job, Judge, Settings
+from lichen.engine.lookahead import Lookahead
+from lichen.engine.ranks import ranks
+from lichen.engine.stride import loss_of, rate_at, stride
 from lichen.engine.trainee import Trainee
 
 RETRIES = 3
@@ -41,6 +44,7 @@ def fit(
     callback: Callable[[dict[str, Any]], Any] | None = None,
     about: Mapping[str, Any] | None = None,
     chosen: Execution | None = None,
+    is_repeatable: bool = False,
 ) -> list[dict[str, Any]]:
     """Trains a module in place.
 
@@ -49,6 +53,8 @@ def fit(
         callback: called with each epoch's figures; True stops.
         about: what the measured execution depends on beside shapes, such as the net's address.
         chosen: how to compute; None: decided by measuring.
+        is_repeatable: the loss depends on nothing but the batch, the weights and torch's generator, so that
+            the kernels of a step may be recorded and played again; see `tape`.
 
     Returns:
         The history: per epoch `epoch`, `loss`, `rate` and the judge's figures.
@@ -67,24 +73,33 @@ def fit(
     elif chosen is None:
         chosen = _execution(module, batches, settings, objective, run, about, total)
     chosen.place(module)
-    rate = (
-        settings.rate
-        if settings.rate is not None
-        else optimizers.usual_rate(settings.optimizer, batches.batch_size)
-    )
+    rate, unit = _rate(settings, batches.batch_size)
     optimizer = optimizers.build(
         module, name=settings.optimizer, rate=rate, weight_decay=settings.weight_decay,
         momentum=settings.momentum, layer_decay=settings.layer_decay, parts=settings.parts,
+        bias_rate=settings.bias_rate, head_rate=settings.head_rate, unit=unit,
     )  # fmt: skip
-    trainee = Trainee(module, optimizer, Average(module, settings.ema) if settings.ema else None)
+    trainee = Trainee(
+        module, optimizer, Average(module, settings.ema) if settings.ema else None,
+        Lookahead(module, settings.lookahead) if settings.lookahead else None,
+    )  # fmt: skip
     job = Job(batches=batches, settings=settings, objective=objective, run=run, execution=chosen, judge=judge,
-              callback=callback, peak_rate=rate, total=total)  # fmt: skip
+              callback=callback, peak_rate=rate, total=total, device=run.device, is_repeatable=is_repeatable,
+              parameters=optimizer.parameters())  # fmt: skip
     with execution.in_force(chosen, run.device, module):
         job.anchor = trainee.snapshot()
         if found:
             resume.go_on(job, trainee, *found)
         _train(job, trainee)
     return trainee.counters["history"]
+
+
+def _rate(settings: Settings, batch_size: int) -> tuple[float, float | None]:
+    """The peak rate as its unit counts it, and the unit where that is not a step."""
+    unit = batch_size / optimizers.UNIT_ROWS if settings.units == "rows" else None
+    if settings.rate is not None:
+        return settings.rate, unit
+    return optimizers.usual_rate(settings.optimizer, batch_size, momentum=settings.momentum, unit=unit), unit
 
 
 def _execution(
@@ -102,6 +117,9 @@ def _execution(
 
 def _train(job: Job, trainee: Trainee) -> None:
     net = _distributed(trainee.module)
+    job.gradient = Gradient(
+        lambda x, y: loss_of(job, net, x, y), job.parameters, batch_size=_recorded_rows(job)
+    )
     while trainee.step < job.total:
         fault = _epoch(job, trainee, net)
         if fault:
@@ -114,6 +132,13 @@ def _train(job: Job, trainee: Trainee) -> None:
     trainee.settle()
 
 
+def _recorded_rows(job: Job) -> int:
+    """Rows of the batches whose kernels are played again; 0: none."""
+    num_trained = sum(parameter.numel() for parameter in job.parameters)
+    is_small = job.device == "cpu" and job.execution.precision == "float32" and num_trained <= NUM_SMALL
+    return job.batches.batch_size if job.is_repeatable and is_small else 0
+
+
 def _distributed(module: nn.Module) -> nn.Module:
     if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
         return DistributedDataParallel(module)
@@ -123,87 +148,17 @@ def _distributed(module: nn.Module) -> nn.Module:
 def _epoch(job: Job, trainee: Trainee, net: nn.Module) -> Fault | None:
     """The rest of the epoch that the step counter is in, up to its end or the first fault."""
     number, start = divmod(trainee.step, job.batches.steps_per_epoch)
-    parameters = [parameter for group in trainee.optimizer.param_groups for parameter in group["params"]]
     if job.settings.gradual:
-        layers.thaw(trainee.module, parameters, number / (job.settings.gradual * job.settings.epochs))
+        layers.thaw(trainee.module, job.parameters, number / (job.settings.gradual * job.settings.epochs))
     layers.set_modes(net)
-    counters, is_shared = trainee.counters, ranks()[1] > 1
-    for x, y, _, weights in job.batches.epoch(number, start):
-        _seed(job, counters["step"])
-        rate = rate_at(job, trainee, counters["step"])
-        loss = _loss(job, net, x, y, weights)
-        (loss * _share(len(y), job.run.device) if is_shared else loss).backward()
-        value, norm = loss.item(), _norm(parameters, job.settings.clip)
-        # Ranks must agree: they share the reduced gradient, not the loss.
-        if not math.isfinite(norm) or not (is_shared or math.isfinite(value)):
-            trainee.optimizer.zero_grad()
-            return Fault(counters["step"], value, rate)
-        optimizers.set_rate(trainee.optimizer, rate)
-        trainee.optimizer.step()
-        trainee.optimizer.zero_grad()
-        counters["step"] += 1
-        counters["loss_sum"] += value * len(y)
-        counters["num_rows"] += len(y)
-        if trainee.average:
-            trainee.average.update(counters["step"])
+    for batch in job.batches.epoch(number, start):
+        fault = stride(job, trainee, net, batch)
+        if fault:
+            return fault
         _report(job, trainee)
-        if counters["step"] % job.batches.steps_per_epoch:
+        if trainee.step % job.batches.steps_per_epoch:
             _checkpoint(job, trainee)
     return None
-
-
-def _loss(job: Job, net: nn.Module, x: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
-    x = x.to(job.run.device, non_blocking=True)
-    y = y.to(job.run.device, non_blocking=True)
-    if job.execution.precision == "float32":
-        loss = job.objective(net, job.execution.place_batch(x), y)
-    else:
-        with job.execution.autocast(job.run.device):
-            loss = job.objective(net, job.execution.place_batch(x), y).float()
-    if weights is not None:
-        if not loss.ndim:
-            raise UsageError("a loss must be given per row where rows are weighed (favour, balance)",
-                             hint="return one number per row, not their mean")  # fmt: skip
-        loss = loss * weights
-    return loss.mean() if loss.ndim and len(y) else loss.sum()
-
-
-def _share(num_rows: int, device: str) -> float:
-    """The weight of this rank's mean: the mean over ranks, which DDP takes, becomes the mean over rows."""
-    all_rows = torch.tensor(float(num_rows), device=device)
-    distributed.all_reduce(all_rows)
-    return num_rows * ranks()[1] / all_rows.item()
-
-
-def _norm(parameters: list[nn.Parameter], clip: float | None) -> float:
-    """The norm of the whole gradient, which is scaled down to `clip` where it is longer."""
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))).item()
-    if clip is not None and norm > clip:
-        torch._foreach_mul_(gradients, clip / norm)
-    return norm
-
-
-def rate_at(job: Job, trainee: Trainee, step: int) -> float:
-    settings = job.settings
-    warmup = round(settings.warmup * job.batches.steps_per_epoch)
-    shape = schedules.factor(settings.schedule, step, total=job.total, warmup=warmup)
-    return job.peak_rate * trainee.counters["rate_scale"] * shape
-
-
-def _seed(job: Job, step: int) -> None:
-    rank, world = ranks()
-    seed = execution.mixed(job.settings.seed, step * world + rank)
-    torch.default_generator.manual_seed(seed)
-    if job.run.device != "cpu":
-        torch.cuda.manual_seed(seed)
-
-
-def ranks() -> tuple[int, int]:
-    """This process's rank and the number of ranks; (0, 1) without torch.distributed."""
-    if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
 
 
 def _report(job: Job, trainee: Trainee) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lichen.core.progress import Run
 from lichen.data.batches import Batch
 from lichen.engine.execution import Execution, Objective
+from lichen.engine.gradient import Gradient
 
 
 class Batches(Protocol):
@@ -32,6 +33,8 @@ class Settings:
     Args:
         parts: shares of the rate by part of the net, beside `layer_decay`.
         gradual: the share of the epochs over which layers join the training, the last first; 0: at once.
+        units: whether rates and decay are counted per `step`, or per 1 024 `rows`.
+        lookahead: steps between two halvings of the way.
     """
 
     epochs: int
@@ -42,10 +45,14 @@ class Settings:
     layer_decay: float = 1.0
     parts: Mapping[str, float] = field(default_factory=dict)
     gradual: float = 0.0
+    bias_rate: float | None = None
+    head_rate: float | None = None
+    units: str = "step"
     schedule: str = "cosine"
     warmup: float = 0.0
     clip: float | None = None
     ema: float | None = None
+    lookahead: int | None = None
     patience: int | None = None
     precision: str = "auto"
     seed: int = 0
@@ -82,5 +89,9 @@ class Job:
     callback: Callable[[dict[str, Any]], Any] | None
     peak_rate: float
     total: int
+    parameters: list[nn.Parameter]
+    device: str
+    is_repeatable: bool
+    gradient: Gradient | None = None
     anchor: tuple[dict[str, Any], dict[str, Tensor]] = field(default_factory=lambda: ({}, {}))
     pulse_s: float = 0.0

@@ -1,4 +1,4 @@
-"""optimizers: SGD, Adam and AdamW over groups whose decay and rate follow what each tensor is.
+"""optimizers: SGD, Adam, AdamW and Muon over groups whose decay and rate follow what each tensor is.
 
 The arithmetic is torch's own fused kernels. Its `torch.optim` classes would import the compiler with them,
 which takes longer than training a small net, and cost each step more than the kernels do.
@@ -9,17 +9,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lichen.core.errors import OptionError, nearest
-from lichen.engine import layers
+from lichen.engine import layers, muon
 
-RATES = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3}
+RATES = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "muon": 0.02}
 """Peak rates that train the small nets of `nets/` without tuning, in batches of FULL_BATCH rows or more."""
 FULL_BATCH = 32
+UNIT_ROWS = 1024
+"""Jordan 2024 counts rate and decay per so many rows."""
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Kingma and Ba 2015, algorithm 1."""
 
@@ -34,15 +37,16 @@ class Optimizer(ABC):
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
-            pairs = [
-                (parameter, parameter.grad) for parameter in group["params"] if parameter.grad is not None
-            ]
-            if pairs:
-                self.update(group, [parameter for parameter, _ in pairs], [gradient for _, gradient in pairs])
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                self.update(group, parameters, [parameter.grad for parameter in parameters])
 
     @abstractmethod
     def update(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
         """Changes a group's parameters in place by their gradients."""
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def zero_grad(self) -> None:
         for group in self.param_groups:
@@ -51,10 +55,11 @@ class Optimizer(ABC):
 
     def held(self, parameters: list[Tensor], name: str) -> list[Tensor]:
         """One tensor of state per parameter, zero at first."""
-        for parameter in parameters:
-            if name not in self.state[parameter]:
-                self.state[parameter][name] = torch.zeros_like(parameter)
-        return [self.state[parameter][name] for parameter in parameters]
+        states = [self.state[parameter] for parameter in parameters]
+        for parameter, state in zip(parameters, states):
+            if name not in state:
+                state[name] = torch.zeros_like(parameter)
+        return [state[name] for state in states]
 
 
 class SGD(Optimizer):
@@ -96,6 +101,34 @@ class Adam(Optimizer):
         return [self.state[parameter]["count"] for parameter in parameters]
 
 
+class Muon(SGD):
+    """Hidden matrices and filters along orthogonal directions, decay apart; all else by SGD.
+
+    Paper: Jordan et al. 2024; the decay is Liu et al.'s 2025, section 2.2.
+    """
+
+    def update(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        if not group["is_orthogonal"]:
+            super().update(group, parameters, gradients)
+            return
+        velocities = self.held(parameters, "velocity")
+        torch._foreach_mul_(velocities, self.momentum)
+        torch._foreach_add_(velocities, gradients)
+        ahead = torch._foreach_add(gradients, velocities, alpha=self.momentum)
+        torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
+        directions = [muon.direction(gradient).to(gradient.dtype) for gradient in ahead]
+        torch._foreach_add_(parameters, directions, alpha=-group["lr"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Treatment:
+    """How one kind of parameter learns: its rate over the net's, its decay, and in which direction."""
+
+    scale: float = 1.0
+    decay: float = 0.0
+    is_orthogonal: bool = False
+
+
 def build(
     module: nn.Module,
     *,
@@ -105,55 +138,111 @@ def build(
     momentum: float = 0.9,
     layer_decay: float = 1.0,
     parts: Mapping[str, float] | None = None,
+    bias_rate: float | None = None,
+    head_rate: float | None = None,
+    unit: float | None = None,
 ) -> Optimizer:
     """An optimizer over what requires a gradient.
 
     Args:
-        momentum: of SGD; Adam keeps its own.
+        momentum: of SGD and Muon; Adam keeps its own.
         layer_decay: the rate of each layer is this times that of the layer after it.
         parts: shares of the rate by part of the net.
+        bias_rate: of biases, norms and other vectors. head_rate: of the last layer's matrix. None: as the
+            others; with Muon, whose rate says nothing about them, SGD's usual one.
+        unit: a batch's share of UNIT_ROWS, where rates and decay are counted per UNIT_ROWS; see `treatments`.
 
     Raises:
         OptionError: no optimizer of that name, or nothing to train.
     """
     if name not in RATES:
         raise OptionError(f"unknown optimizer `{name}`", hint=nearest(name, RATES))
-    groups = groups_of(module, weight_decay=weight_decay, layer_decay=layer_decay, parts=parts)
+    treated = treatments(
+        name, rate=rate, weight_decay=weight_decay, momentum=momentum, bias_rate=bias_rate,
+        head_rate=head_rate, unit=unit,
+    )  # fmt: skip
+    groups = groups_of(module, treated, layer_decay=layer_decay, parts=parts)
     if not groups:
         raise OptionError("there must be something to train: every parameter of the net is frozen")
-    made = SGD(groups, momentum) if name == "sgd" else Adam(groups, is_decoupled=name == "adamw")
+    if name in ("sgd", "muon"):
+        made: Optimizer = (SGD if name == "sgd" else Muon)(groups, momentum)
+    else:
+        made = Adam(groups, is_decoupled=name == "adamw")
     set_rate(made, rate)
     return made
 
 
-def usual_rate(name: str, batch_size: int) -> float:
+def treatments(
+    name: str,
+    *,
+    rate: float,
+    weight_decay: float,
+    momentum: float,
+    bias_rate: float | None = None,
+    head_rate: float | None = None,
+    unit: float | None = None,
+) -> dict[str, Treatment]:
+    """What an optimizer does to `hidden` matrices, to the `head`'s and to each `vector`.
+
+    With a unit, rates and decay are counted per UNIT_ROWS rows: a gradient moves the weights by `rate` times
+    the unit in all, however momentum spreads that over steps, and a step shrinks matrices by `weight_decay`
+    times the unit whatever the rate. So batch size, momentum, rate and decay are tuned one by one (Jordan
+    2024, appendix). Muon's direction has one length whatever the momentum.
+    """
+    usual = RATES["sgd"] if name == "muon" else rate
+    rates = {
+        "hidden": rate, "head": usual if head_rate is None else head_rate,
+        "vector": usual if bias_rate is None else bias_rate,
+    }  # fmt: skip
+    found = {}
+    for kind, own in rates.items():
+        is_orthogonal = name == "muon" and kind == "hidden"
+        decay = 0.0 if kind == "vector" or (name == "muon" and not is_orthogonal) else weight_decay
+        scale = own / rate if rate else 0.0
+        if unit is not None:
+            is_summed = name == "sgd" or (name == "muon" and not is_orthogonal)
+            scale, decay = scale * unit * (1.0 - momentum if is_summed else 1.0), decay / own if own else 0.0
+        found[kind] = Treatment(scale=scale, decay=decay, is_orthogonal=is_orthogonal)
+    return found
+
+
+def usual_rate(name: str, batch_size: int, *, momentum: float = 0.0, unit: float | None = None) -> float:
     """The peak rate of an optimizer where none is given; SGD's falls with a batch below FULL_BATCH.
 
     In proportion, which keeps the way per row alike (Goyal et al. 2017, section 2.1); Adam's steps do not
-    grow with the gradient's noise.
+    grow with the gradient's noise, nor do Muon's.
     """
-    return RATES[name] * (min(1.0, batch_size / FULL_BATCH) if name == "sgd" else 1.0)
+    rate = RATES[name] * (min(1.0, batch_size / FULL_BATCH) if name == "sgd" else 1.0)
+    if unit is None:
+        return rate
+    return rate / unit / (1.0 - momentum if name == "sgd" else 1.0)
 
 
 def groups_of(
     module: nn.Module,
+    treated: Mapping[str, Treatment],
     *,
-    weight_decay: float,
     layer_decay: float = 1.0,
     parts: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Parameter groups by decay, scale and type: norms, biases and other vectors are not decayed."""
+    """Parameter groups by treatment, layer and type; norms, biases and other vectors are `vector`s."""
     shares = layers.scales(module, layer_decay, parts)
-    groups: dict[tuple[float, float, torch.dtype], list[nn.Parameter]] = {}
+    groups: dict[tuple[Treatment, torch.dtype], list[nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            decay = weight_decay if parameter.ndim > 1 else 0.0
-            scale = shares[name]
-            groups.setdefault((decay, scale, parameter.dtype), []).append(parameter)
+            own = treated[_kind(name, parameter)]
+            key = replace(own, scale=own.scale * shares[name]), parameter.dtype
+            groups.setdefault(key, []).append(parameter)
     return [
-        {"params": params, "weight_decay": decay, "scale": scale}
-        for (decay, scale, _), params in groups.items()
+        {"params": params, "weight_decay": own.decay, "scale": own.scale, "is_orthogonal": own.is_orthogonal}
+        for (own, _), params in groups.items()
     ]
+
+
+def _kind(name: str, parameter: Tensor) -> str:
+    if parameter.ndim < 2:
+        return "vector"
+    return "head" if name.startswith("head.") else "hidden"
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:

@@ -18,10 +18,11 @@ from lichen.data import batches
 from lichen.data.batches import Batches
 from lichen.engine import execution, feeds, heads, supervised
 from lichen.engine.execution import Execution
-from lichen.engine.fit import fit, ranks
+from lichen.engine.fit import fit
 from lichen.engine.job import Judge, Settings
 from lichen.engine.lesson import Lesson
 from lichen.engine.phase import Phase
+from lichen.engine.ranks import ranks
 
 BATCH_SIZE = 64
 """Rows the body is asked about at a time."""

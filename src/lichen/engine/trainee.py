@@ -11,16 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from lichen.engine.ema import Average
+from lichen.engine.lookahead import Lookahead
 from lichen.engine.optimizers import Optimizer
 
 
 class Trainee:
-    """A net under training: module, optimizer, average of weights, best weights so far, and counters."""
+    """A net under training: module, optimizer, averages of weights, best weights so far, and counters."""
 
-    def __init__(self, module: nn.Module, optimizer: Optimizer, average: Average | None) -> None:
+    def __init__(
+        self, module: nn.Module, optimizer: Optimizer, average: Average | None, lookahead: Lookahead | None
+    ) -> None:
         self.module = module
         self.optimizer = optimizer
         self.average = average
+        self.lookahead = lookahead
         self.best: dict[str, Tensor] = {}
         self.counters: dict[str, Any] = {
             "step": 0, "rate_scale": 1.0, "retries": 0, "loss_sum": 0.0, "num_rows": 0,
@@ -34,11 +38,13 @@ class Trainee:
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state, by name, not copied."""
         found = {f"net.{name}": tensor for name, tensor in self.module.state_dict().items()}
-        for index, parameter in enumerate(self._parameters()):
+        for index, parameter in enumerate(self.optimizer.parameters()):
             for key, tensor in self.optimizer.state.get(parameter, {}).items():
                 found[f"optimizer.{index}.{key}"] = tensor
         if self.average:
             found.update({f"average.{name}": tensor for name, tensor in self.average.tensors.items()})
+        if self.lookahead:
+            found.update({f"slow.{name}": tensor for name, tensor in self.lookahead.tensors.items()})
         found.update({f"best.{name}": tensor for name, tensor in self.best.items()})
         return found
 
@@ -55,7 +61,7 @@ class Trainee:
         for name, tensor in self.module.state_dict().items():
             tensor.copy_(tensors[f"net.{name}"])
         self.optimizer.state.clear()
-        for index, parameter in enumerate(self._parameters()):
+        for index, parameter in enumerate(self.optimizer.parameters()):
             held = _below(tensors, f"optimizer.{index}.")
             if held:
                 self.optimizer.state[parameter] = {
@@ -64,6 +70,9 @@ class Trainee:
         if self.average:
             for name, tensor in self.average.tensors.items():
                 tensor.copy_(tensors[f"average.{name}"])
+        if self.lookahead:
+            for name, tensor in self.lookahead.tensors.items():
+                tensor.copy_(tensors[f"slow.{name}"])
         self.best = {name: tensor.clone() for name, tensor in _below(tensors, "best.").items()}
 
     def answers(self) -> Mapping[str, Tensor]:
@@ -91,9 +100,6 @@ class Trainee:
         final = self.best or dict(self.answers())
         for name, tensor in self.module.state_dict().items():
             tensor.copy_(final[name])
-
-    def _parameters(self) -> list[nn.Parameter]:
-        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
