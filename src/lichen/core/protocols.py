@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
@@ -94,6 +94,15 @@ class Feed(Protocol):
         Raises:
             DataError: it cannot be read; names it.
         """
+        ...
+
+
+@runtime_checkable
+class Primed(Protocol):
+    """A net that is set up by train rows, as they are, before it learns: by whitening them, for example."""
+
+    def prime(self, x_BCHW: Any) -> None:
+        """Takes up what it needs of some train rows, as the task's `inputs` gives them."""
         ...
 
 

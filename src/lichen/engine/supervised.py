@@ -15,15 +15,18 @@ from torch import Tensor, nn
 
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
-from lichen.core.protocols import Task
+from lichen.core.protocols import Primed, Task
 from lichen.data import batches
 from lichen.data.balance import class_weights
 from lichen.data.batches import Batches, Source
 from lichen.data.images import Images
-from lichen.engine import feeds
-from lichen.engine.execution import Objective
-from lichen.engine.fit import Judge, ranks
+from lichen.engine import execution, feeds, views
+from lichen.engine.execution import Execution, Objective
+from lichen.engine.job import Judge
+from lichen.engine.ranks import ranks
 
+PRIME_ROWS = 5000
+"""Train rows that a net sees before it is trained: those with the smallest ids."""
 JUDGE_ROWS = 512
 """Rows per batch when judging: enough to fill the cores, small enough for any net."""
 
@@ -118,6 +121,17 @@ def weights_of(balance: str, targets: np.ndarray, num_classes: int, device: str 
     if balance != "weights":
         return None
     return class_weights(torch.from_numpy(targets.copy()), num_classes).to(device)
+
+
+def prime(module: nn.Module, data: Dataset, task: Task, assets: Mapping[str, Any]) -> None:
+    """Shows train rows to a net that wants to see some before it is trained; to others nothing happens."""
+    if not isinstance(module, Primed):
+        return
+    rows = data.rows("train")
+    chosen = judged_rows(rows, PRIME_ROWS)
+    x_NCHW = torch.from_numpy(rows.batch(chosen, side(rows, assets["image_shape"])))
+    with execution.in_force(Execution(), "cpu"):
+        module.prime(task.inputs(x_NCHW, assets))
 
 
 def usual_batch_size(num_rows: int) -> int:
@@ -227,10 +241,10 @@ def outputs_of(
     device: str = "cpu",
     batch_size: int = JUDGE_ROWS,
 ) -> np.ndarray:
-    """float32 (N, K) outputs of uint8 pixels, or of a text's numbers."""
+    """float32 (N, K) outputs of uint8 pixels, averaged over the views that assets name, or of texts."""
     parts = []
     with torch.inference_mode():
         for start in range(0, len(images_NCHW), batch_size):
             x_BCHW = torch.from_numpy(np.array(images_NCHW[start : start + batch_size])).to(device)
-            parts.append(module(task.inputs(x_BCHW, assets)).float().cpu())
+            parts.append(views.answered(module, task.inputs(x_BCHW, assets), assets).float().cpu())
     return torch.cat(parts).numpy()

@@ -32,8 +32,11 @@ def train(
     max_tokens: Count | None = None,
     epochs: Count = 10,
     batch_size: Count | None = None,
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd",
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd",
     rate: Positive | None = None,
+    bias_rate: Positive | None = None,
+    head_rate: Positive | None = None,
+    units: Literal["step", "rows"] = "step",
     weight_decay: Positive = 0.0005,
     momentum: Fraction = 0.9,
     schedule: Literal["cosine", "linear", "triangular", "constant", "step"] = "cosine",
@@ -42,6 +45,7 @@ def train(
     balance: Literal["none", "weights", "sampling"] = "none",
     clip: Positive | None = None,
     ema: Fraction | None = None,
+    lookahead: Count | None = None,
     patience: Natural | None = None,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     seed: Seed = 0,
@@ -58,12 +62,18 @@ def train(
         image_size: the side pictures are resized to; None: their own size.
         max_tokens: tokens read of a text; None: those of the longest train row, 512 at most.
         batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
+        optimizer: muon moves hidden matrices and filters along orthogonal directions, all else by sgd.
         rate: the peak rate; None: the optimizer's usual one, less for batches below 32.
+        bias_rate: the peak rate of biases and norms; None: as the others, with muon that of sgd.
+        head_rate: the peak rate of the last layer's weights; None: likewise.
+        units: what rates and weight_decay are counted per: a step, or 1 024 rows. Per rows the batch size and
+            the momentum change neither how far training goes nor how much weights decay.
         warmup: epochs over which the rate rises.
         label_smoothing: the share of each target that goes to all classes alike.
         balance: weights lets rows of rare classes count more; sampling lets all classes come equally often.
         clip: the longest gradient; longer ones are scaled down.
         ema: decay of a running average of the weights, which then answers.
+        lookahead: every so many steps the weights go back half the way; a smoother path.
         patience: epochs without a better validation figure before it stops; the best epoch is kept.
         precision: of the arithmetic; auto: the fastest on this machine, a recorded decision.
         loss: (outputs, targets) -> a scalar or one number per row, in place of the task's.
@@ -76,10 +86,11 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         module = architecture.build(net, net_options or {}, feeds.in_shape(assets), learnt.num_outputs(data))
+    supervised.prime(module, data, learnt, assets)
     settings = Settings(
-        epochs=epochs, optimizer=optimizer, rate=rate, weight_decay=weight_decay, momentum=momentum,
-        schedule=schedule, warmup=warmup, clip=clip, ema=ema, patience=patience, precision=precision,
-        seed=seed,
+        epochs=epochs, optimizer=optimizer, rate=rate, bias_rate=bias_rate, head_rate=head_rate, units=units,
+        weight_decay=weight_decay, momentum=momentum, schedule=schedule, warmup=warmup, clip=clip, ema=ema,
+        lookahead=lookahead, patience=patience, precision=precision, seed=seed,
     )  # fmt: skip
     lesson = Lesson(
         task=learnt, data=data, assets=assets, batch_size=batch_size, label_smoothing=label_smoothing,
