@@ -137,6 +137,14 @@ class _Adapt:
     ) -> Model:
         """models that were fine-tuned from one start become one: their weights are averaged"""
         ...
+    def tta(
+        self,
+        model: Model,
+        *,
+        views: Literal['flip', 'flip_shift'] = ...,
+    ) -> Model:
+        """answer from several views of a picture and average: test-time augmentation, part of the model"""
+        ...
 
 adapt: _Adapt
 
@@ -280,8 +288,11 @@ class _Pretrain:
         max_tokens: int | None = ...,
         epochs: int = ...,
         batch_size: int | None = ...,
-        optimizer: Literal['sgd', 'adam', 'adamw'] = ...,
+        optimizer: Literal['sgd', 'adam', 'adamw', 'muon'] = ...,
         rate: float | None = ...,
+        bias_rate: float | None = ...,
+        head_rate: float | None = ...,
+        units: Literal['step', 'rows'] = ...,
         weight_decay: float = ...,
         momentum: float = ...,
         schedule: Literal['cosine', 'linear', 'triangular', 'constant', 'step'] = ...,
@@ -290,6 +301,7 @@ class _Pretrain:
         balance: Literal['none', 'weights', 'sampling'] = ...,
         clip: float | None = ...,
         ema: float | None = ...,
+        lookahead: int | None = ...,
         patience: int | None = ...,
         precision: Literal['auto', 'float32', 'bfloat16'] = ...,
         seed: int = ...,

@@ -60,12 +60,12 @@ outputs = torch.export.load("model.pt2").module()(torch.tensor(pixels))  # only 
 SAFETENSORS = (
     """import torch
 from safetensors.torch import load_file
-from lichen.engine import architecture, backend
+from lichen.engine import architecture, backend, views
 about, tensors = json.load(open("model.json")), load_file("model.safetensors")
 module = architecture.shape_to(backend.build(about["net"], about["options"]), tensors).eval()
 module.load_state_dict(tensors)
 mean, std = (torch.tensor(about["assets"][name])[:, None, None] for name in ("mean", "std"))
-outputs = module((torch.tensor(pixels) / 255 - mean) / std)
+outputs = views.answered(module, (torch.tensor(pixels) / 255 - mean) / std, about["assets"])
 """
     + SAYS
 )

@@ -73,7 +73,7 @@ def tensor(thing: Any) -> bool:
 PIECE = {"blob": blob}
 TASK = {"name": str, "options": dict}
 ASSETS = {
-    "labels?": [str], "mean?": [number], "std?": [number], "image_shape?": picture_shape,
+    "labels?": [str], "mean?": [number], "std?": [number], "image_shape?": picture_shape, "views?": str,
     "tokenizer?": {"kind": str, "special": [str], "merges": [str]}, "max_tokens?": length_of_text,
 }  # fmt: skip
 INTERVAL = {"value": number, "low": number, "high": number}

@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from lichen.core.errors import StepError, missing_package
 from lichen.core.model import Model
 from lichen.core.protocols import Task
-from lichen.engine import backend, executorchfile, onnxfile, runtimes, torchfile
+from lichen.engine import backend, executorchfile, onnxfile, runtimes, torchfile, views
 from lichen.engine.quiet import quietly
 from lichen.engine.task import task_of
 
@@ -27,7 +27,7 @@ WEIGHT_LIMIT_BYTES = 1_900_000_000
 
 
 class Answering(nn.Module):
-    """A net with its task's normalisation in front: uint8 (B, C, H, W) -> float32 (B, K)."""
+    """uint8 (B, C, H, W) -> float32 (B, K): a net, the task's normalisation before it, its views averaged."""
 
     def __init__(self, module: nn.Module, task: Task, assets: Mapping[str, Any]) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Answering(nn.Module):
         self.assets = dict(assets)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.net(self.task.inputs(pixels, self.assets)).float()
+        return views.answered(self.net, self.task.inputs(pixels, self.assets), self.assets).float()
 
 
 def onnx_of(model: Model) -> bytes:

@@ -151,4 +151,5 @@ def about(source: Model | Program) -> dict[str, Any]:
     if isinstance(source, Program):
         return {"program": source.digest}
     shapes = {name: list(array.shape) for name, array in source.weights().items()}
-    return {"net": source.net, "image_shape": list(source.assets["image_shape"]), "shapes": shapes}
+    views = {"views": source.assets["views"]} if "views" in source.assets else {}
+    return {"net": source.net, "image_shape": list(source.assets["image_shape"]), "shapes": shapes, **views}

@@ -39,7 +39,7 @@ def calibrate(model: Model, data: Dataset, *, run: Run) -> Model:
     _require_steady(task, outputs_NK, rows.targets)
     heat = temperature.fitted(outputs_NK, rows.targets, task.loss)
     module = model.torch().eval()
-    head = _head(module, torch.from_numpy(outputs_NK[:NUM_PROBED]), task_inputs(model, images[:NUM_PROBED]))
+    head = _head(module, task_inputs(model, images[:NUM_PROBED]))
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.div_(heat)
@@ -69,12 +69,13 @@ def task_inputs(model: Model, images_BCHW: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _head(module: nn.Module, outputs_BK: torch.Tensor, inputs: torch.Tensor) -> nn.Linear:
+def _head(module: nn.Module, inputs: torch.Tensor) -> nn.Linear:
     """The linear layer that gives the outputs: twice its weights are twice the outputs.
 
     Raises:
         UsageError: there is none.
     """
+    outputs_BK = module(inputs).float()
     for layer in reversed([one for one in module.modules() if isinstance(one, nn.Linear)]):
         if layer.out_features != outputs_BK.shape[1]:
             continue
