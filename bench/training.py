@@ -1,4 +1,7 @@
-"""training: a ResNet-18 on CIFAR-10 in memory: lichen beside Hugging Face Trainer, Lightning and Keras.
+"""training: lichen beside Hugging Face Trainer, Lightning and Keras: a ResNet-18, and an MLP by `--case mlp`.
+
+The ResNet-18 learns CIFAR-10 in memory. The MLP learns scikit-learn's digits with one hidden layer of 100,
+the size of its MLPClassifier, in batches of 32: there a step is dispatch and hardly any arithmetic.
 
 Same net (3x3 stem, 11.2 M parameters), rows, normalisation, batch 128, epochs, SGD with Nesterov momentum
 0.9, decay 5e-4 on weights and none on norms, peak rate 0.05 falling along a cosine; no augmentation. Torch
@@ -24,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata, util
 from pathlib import Path
@@ -32,7 +36,7 @@ from typing import Any
 
 from interleaved import SOURCE, Gate, Laps, compare
 
-BATCH, RATE, DECAY, MOMENTUM = 128, 0.05, 5e-4, 0.9
+RATE, DECAY, MOMENTUM = 0.05, 5e-4, 0.9
 FLOP_PER_IMAGE = 3 * 2 * 0.5556e9
 SEED_DEVIATION = 0.015
 """Of test accuracy between seeds after so few epochs: assumed, on top of the noise of the test rows."""
@@ -41,25 +45,59 @@ SIDES = {
     "lightning_best": "lightning", "keras": "tensorflow", "keras_best": "tensorflow",
 }  # fmt: skip
 """Side -> the package that it needs."""
-GOALS = {"hf": 2.3, "lightning": 2.3, "keras": 1.5, "hf_best": 1.0, "lightning_best": 1.0, "keras_best": 1.0}
-"""How many times as many pictures per second lichen must train, in steady epochs by wall clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is trained.
+
+    Args:
+        num_train: pictures per epoch, and with --quick. epochs: likewise.
+        goals: how many times as many pictures per second lichen must train as each side, in steady epochs.
+    """
+
+    source: str
+    net: str
+    options: Mapping[str, Any]
+    shape: tuple[int, int, int]
+    batch: int
+    num_train: tuple[int, int]
+    num_test: int
+    epochs: tuple[int, int]
+    goals: Mapping[str, float]
+
+
+CASES = {
+    "resnet18": Case(
+        source="cifar10", net="resnet18", options={}, shape=(3, 32, 32), batch=128, num_train=(4096, 512),
+        num_test=2000, epochs=(4, 2),
+        goals={"hf": 2.3, "lightning": 2.3, "keras": 1.5, "hf_best": 1.0, "lightning_best": 1.0,
+               "keras_best": 1.0},
+    ),
+    "mlp": Case(
+        source="digits", net="mlp", options={"width": 100, "depth": 1}, shape=(1, 8, 8), batch=32,
+        num_train=(1280, 1280), num_test=300, epochs=(120, 20),
+        goals={"hf": 6.0, "lightning": 5.0, "hf_best": 1.0, "lightning_best": 1.0},
+    ),
+}  # fmt: skip
 PACKAGES = ("torch", "transformers", "accelerate", "lightning", "keras", "tensorflow-cpu")
 
 # The data: every side gets the same bytes.
 
 
-def write_rows(path: Path, num_train: int, num_test: int) -> None:
-    """The first rows of CIFAR-10 as one file of arrays."""
+def write_rows(path: Path, case: str, num_train: int, num_test: int) -> None:
+    """The first rows of a case's source as one file of arrays."""
     import numpy as np
 
     import lichen as li
 
-    data = li.load("cifar10", num_train=num_train)
+    data = li.load(CASES[case].source, num_train=num_train)
     train, test = data.rows("train"), data.rows("test")
     first = np.arange(num_test)
     np.savez(
         path, x=train.batch(np.arange(num_train), None), y=train.targets[:num_train],
         test_x=test.batch(first, None), test_y=test.targets[:num_test], labels=np.array(data.labels),
+        case=case,
     )  # fmt: skip
 
 
@@ -75,7 +113,9 @@ class Rows:
         self.labels = held["labels"].tolist()
         self.mean = (self.x.mean((0, 2, 3), dtype="float64") / 255).astype("float32")
         self.std = (self.x.std((0, 2, 3), dtype="float64") / 255).astype("float32")
-        self.num_steps = math.ceil(len(self.x) / BATCH)
+        self.case = CASES[str(held["case"])]
+        self.batch = self.case.batch
+        self.num_steps = math.ceil(len(self.x) / self.batch)
 
     def normalised(self, x: Any) -> Any:
         """float32 of mean 0 and deviation 1, of uint8 pictures (N, C, H, W)."""
@@ -99,8 +139,9 @@ def lichen(rows: Rows, epochs: int, gate: Gate, is_best: bool) -> dict[str, Any]
     data = li.arrays(rows.x, rows.y, rows.labels, ["train"] * len(rows.x))
     with li.opened("store", sinks=(sink,)):
         model = li.pretrain.train(
-            data, net="resnet18", epochs=epochs, batch_size=BATCH, optimizer="sgd", rate=RATE,
-            weight_decay=DECAY, momentum=MOMENTUM, schedule="cosine",
+            data, net=rows.case.net, net_options=dict(rows.case.options), epochs=epochs,
+            batch_size=rows.batch, optimizer="sgd", rate=RATE, weight_decay=DECAY, momentum=MOMENTUM,
+            schedule="cosine",
         )  # fmt: skip
     gate.end()
     return {"accuracy": accuracy(model.torch(), rows), "decisions": decisions}
@@ -109,13 +150,14 @@ def lichen(rows: Rows, epochs: int, gate: Gate, is_best: bool) -> dict[str, Any]
 # The torch peers.
 
 
-def resnet18() -> Any:
+def net_of(case: Case) -> Any:
     import torch
 
-    from lichen.nets import resnet
+    from lichen.nets import mlp, resnet
 
     torch.manual_seed(0)
-    return resnet.build(in_shape=(3, 32, 32), num_outputs=10)
+    build = {"resnet18": resnet.build, "mlp": mlp.build}[case.net]
+    return build(in_shape=case.shape, num_outputs=10, **case.options)
 
 
 def accuracy(net: Any, rows: Rows) -> float:
@@ -163,7 +205,7 @@ def hf(rows: Rows, epochs: int, gate: Gate, is_best: bool) -> dict[str, Any]:
     class Classifier(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.net = resnet18()
+            self.net = net_of(rows.case)
 
         def forward(self, pixel_values: Any, labels: Any = None) -> dict[str, Any]:
             logits = self.net(pixel_values)
@@ -179,7 +221,7 @@ def hf(rows: Rows, epochs: int, gate: Gate, is_best: bool) -> dict[str, Any]:
         best = {"bf16": True, "torch_compile": True, "save_strategy": "no", "logging_strategy": "no",
                 "remove_unused_columns": False}  # fmt: skip
     arguments = TrainingArguments(
-        "hf", use_cpu=True, num_train_epochs=epochs, per_device_train_batch_size=BATCH, optim="sgd",
+        "hf", use_cpu=True, num_train_epochs=epochs, per_device_train_batch_size=rows.batch, optim="sgd",
         optim_args=f"momentum={MOMENTUM},nesterov=True", learning_rate=RATE, weight_decay=DECAY,
         lr_scheduler_type="cosine", max_grad_norm=0, report_to=[], disable_tqdm=True, **best,
     )  # fmt: skip
@@ -201,7 +243,7 @@ def lightning(rows: Rows, epochs: int, gate: Gate, is_best: bool) -> dict[str, A
     class Classifier(LightningModule):
         def __init__(self) -> None:
             super().__init__()
-            self.net = resnet18()
+            self.net = net_of(rows.case)
 
         def training_step(self, batch: Any, index: int) -> Any:
             x, y = batch
@@ -228,7 +270,7 @@ def lightning(rows: Rows, epochs: int, gate: Gate, is_best: bool) -> dict[str, A
     whole = {"collate_fn": lambda batch: batch} if is_best else {}
     net = Classifier()
     trainer.fit(net.to(memory_format=torch.channels_last) if is_best else net,
-                DataLoader(pictures(rows, None, is_best), BATCH, shuffle=True, **whole))  # fmt: skip
+                DataLoader(pictures(rows, None, is_best), rows.batch, shuffle=True, **whole))  # fmt: skip
     gate.end()
     return {"accuracy": accuracy(net.net, rows)}
 
@@ -279,7 +321,7 @@ def keras(rows: Rows, epochs: int, gate: Gate, is_best: bool) -> dict[str, Any]:
     loss = library.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(made, loss, jit_compile=False if is_best else "auto")
     train = tf_batches(rows) if is_best else _channels_last(rows.normalised(rows.x))
-    fed = {"x": train} if is_best else {"x": train, "y": rows.y, "batch_size": BATCH}
+    fed = {"x": train} if is_best else {"x": train, "y": rows.y, "batch_size": rows.batch}
     net.fit(**fed, epochs=epochs, verbose=0, callbacks=[Turns()])
     gate.end()
     answers = net.predict(_channels_last(rows.normalised(rows.test_x)), batch_size=250, verbose=0).argmax(1)
@@ -296,7 +338,7 @@ def tf_batches(rows: Rows) -> Any:
 
     x = _channels_last(rows.normalised(rows.x))
     data = tf.data.Dataset.from_tensor_slices((x, rows.y)).cache()
-    return data.shuffle(len(x)).batch(BATCH).prefetch(tf.data.AUTOTUNE)
+    return data.shuffle(len(x)).batch(rows.batch).prefetch(tf.data.AUTOTUNE)
 
 
 # One side, and all of them.
@@ -309,10 +351,10 @@ def run_side(side: str, folder: Path, epochs: int) -> None:
     gate.tell(**kind(Rows(folder / "rows.npz"), epochs, gate, form == "best"))
 
 
-def run_all(sides: list[str], num_images: int, num_test: int, epochs: int) -> dict[str, Any]:
+def run_all(sides: list[str], case: str, num_images: int, num_test: int, epochs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        write_rows(folder / "rows.npz", num_images, num_test)
+        write_rows(folder / "rows.npz", case, num_images, num_test)
         arguments = ["--folder", name, "--epochs", str(epochs)]
         laps = compare(
             __file__, sides, arguments, epochs=epochs, folder=folder, note=partial(print, flush=True)
@@ -377,14 +419,14 @@ def conv_rate(kind: Any) -> float:
     total_s, total = 0.0, 0.0
     for width, side in ((64, 32), (128, 16), (256, 8), (512, 4)):
         x, gradient = (
-            torch.randn(BATCH, width, side, side).to(kind).contiguous(memory_format=torch.channels_last)
+            torch.randn(128, width, side, side).to(kind).contiguous(memory_format=torch.channels_last)
             for _ in range(2)
         )
         layer = torch.nn.Conv2d(width, width, 3, padding=1, bias=False).to(
             kind, memory_format=torch.channels_last
         )
         total_s += shortest(lambda: layer(x.requires_grad_()).backward(gradient))  # noqa: B023
-        total += 3 * 2 * BATCH * (3 * width * side) ** 2
+        total += 3 * 2 * 128 * (3 * width * side) ** 2
     return total / total_s / 1e9
 
 
@@ -429,8 +471,9 @@ def judged(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer pictures and epochs")
-    parser.add_argument("--images", type=int, help="train pictures per epoch; 4096, quick 512")
-    parser.add_argument("--epochs", type=int, help="the first is not steady; 4, quick 2")
+    parser.add_argument("--case", choices=list(CASES), default="resnet18")
+    parser.add_argument("--images", type=int, help="train pictures per epoch")
+    parser.add_argument("--epochs", type=int, help="the first is not steady")
     parser.add_argument("--sides", nargs="+", default=list(SIDES), choices=list(SIDES))
     parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -440,29 +483,35 @@ def main() -> None:
 
     if told.side:
         return run_side(told.side, told.folder, told.epochs)
-    sides = [side for side in SIDES if side in {*told.sides, "lichen"}]
+    case = CASES[told.case]
+    sides = [side for side in SIDES if side in {*told.sides, "lichen"} and side in {*case.goals, "lichen"}]
     missing = sorted({SIDES[side] for side in sides if not util.find_spec(SIDES[side])})
     if missing or not os.environ.get("LICHEN_DATA"):
         sys.exit(f"error: needs LICHEN_DATA with cifar10 in it, and {', '.join(missing) or 'nothing else'}")
-    num_images, num_test = told.images or (512 if told.quick else 4096), 2000
-    epochs = told.epochs or (2 if told.quick else 4)
+    num_images, num_test = told.images or case.num_train[told.quick], case.num_test
+    epochs = told.epochs or case.epochs[told.quick]
     print(f"{environment()['cpu']}, {environment()['cores']} cores; {versions()}")
-    figures = run_all(sides, num_images, num_test, epochs)
+    figures = run_all(sides, told.case, num_images, num_test, epochs)
     report(figures)
-    rates = floor()
-    share = figures["lichen"]["images_per_s"] * FLOP_PER_IMAGE / 1e9
-    part = share / rates["conv_bfloat16"]
-    print(f"floor: lichen {share:.0f} GFLOP/s, {part:.0%} of bare bfloat16 convolutions; {whole(rates)}")
-    goals = {side: GOALS[side] for side in sides if side in GOALS}
+    bare = against_floor(figures["lichen"]["images_per_s"]) if told.case == "resnet18" else {}
+    goals = {side: case.goals[side] for side in sides if side in case.goals}
     passed = judged(figures, goals, num_test)
     print(json.dumps({
         "bench": "training",
-        "figures": {"sides": figures, "floor_gflops": rates, "lichen_gflops": share,
-                    "share_of_conv_bfloat16": part, "passed": passed,
+        "figures": {"sides": figures, **bare, "case": told.case, "passed": passed,
                     "images": num_images, "epochs": epochs,
                     "machine": environment(), "versions": versions()},
-        "goal": goals, "ok": all(passed.values()) and len(goals) == len(GOALS),
+        "goal": goals, "ok": all(passed.values()) and len(goals) == len(case.goals),
     }))  # fmt: skip
+
+
+def against_floor(images_per_s: float) -> dict[str, Any]:
+    """What the machine could do at most, and which part of it was done."""
+    rates = floor()
+    share = images_per_s * FLOP_PER_IMAGE / 1e9
+    part = share / rates["conv_bfloat16"]
+    print(f"floor: lichen {share:.0f} GFLOP/s, {part:.0%} of bare bfloat16 convolutions; {whole(rates)}")
+    return {"floor_gflops": rates, "lichen_gflops": share, "share_of_conv_bfloat16": part}
 
 
 def whole(rates: Mapping[str, float]) -> str:
