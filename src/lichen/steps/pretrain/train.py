@@ -20,7 +20,7 @@ from lichen.engine.lesson import Lesson
 from lichen.engine.task import task_of
 
 
-@step(splits=("train", "validation"))
+@step(splits=("train", "validation"), without=None)
 def train(
     data: Dataset,
     tokenizer: Model | None = None,
