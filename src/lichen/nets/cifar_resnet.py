@@ -71,6 +71,9 @@ class Shortcut(nn.Module):
 class Block(nn.Module):
     """relu(x + f(x)); the shortcut changes shape where the block does."""
 
+    INNER = "conv1"
+    """Without a channel in this layer the block is its shortcut alone: pruning may take it out whole."""
+
     def __init__(self, fan_in: int, width: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(fan_in, width, 3, stride, 1, bias=False)
@@ -81,6 +84,8 @@ class Block(nn.Module):
         self.shortcut = Shortcut(fan_in, width, stride) if changes else nn.Identity()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        if self.conv1.out_channels == 0:
+            return functional.relu(self.shortcut(x_BCHW))
         y_BCHW = functional.relu(self.bn1(self.conv1(x_BCHW)))
         return functional.relu(self.bn2(self.conv2(y_BCHW)) + self.shortcut(x_BCHW))
 

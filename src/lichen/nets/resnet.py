@@ -19,6 +19,9 @@ SMALL_SIDE = 96
 class Block(nn.Module):
     """relu(x + f(x)), with a 1x1 convolution on the shortcut where the shape changes."""
 
+    INNER = "conv1"
+    """Without a channel in this layer the block is its shortcut alone: pruning may take it out whole."""
+
     def __init__(self, fan_in: int, width: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(fan_in, width, 3, stride, 1, bias=False)
@@ -32,9 +35,11 @@ class Block(nn.Module):
             )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
+        shortcut_BCHW = x_BCHW if self.downsample is None else self.downsample(x_BCHW)
+        if self.conv1.out_channels == 0:
+            return functional.relu(shortcut_BCHW)
         y_BCHW = functional.relu(self.bn1(self.conv1(x_BCHW)), inplace=True)
         y_BCHW = self.bn2(self.conv2(y_BCHW))
-        shortcut_BCHW = x_BCHW if self.downsample is None else self.downsample(x_BCHW)
         return functional.relu(y_BCHW + shortcut_BCHW, inplace=True)
 
 
