@@ -38,6 +38,9 @@ class Group:
     importance_C: Tensor
     num_writers: int = 1
     """Layers whose outputs these channels are: several where they are added, as in a residual stream."""
+    writers: tuple[str, ...] = ()
+    readers: tuple[str, ...] = ()
+    """Convolutions and linear layers that lose outputs, and those that lose inputs, with the channels."""
 
     def num_kept(self, num_above: int, round_to: int) -> int:
         """How many of the channels stay where `num_above` deserve to."""
@@ -128,7 +131,8 @@ def rank(
         score_C = ranking(group)
         if score_C is not None and not any(_is_grouped(dep.target.module) for dep, _ in group):
             layer = names[group[0].dep.target.module]
-            found.append(Group(layer, score_C.detach().cpu(), _num_writers(graph, group)))
+            writers, readers = _touched(graph, group, names)
+            found.append(Group(layer, score_C.detach().cpu(), _num_writers(graph, group), writers, readers))
     if not found:
         raise UsageError("this net has no channels that can be pruned")
     return found
@@ -192,6 +196,16 @@ def _num_writers(graph: Any, group: Any) -> int:
     return sum(
         isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
         for layer in made_by
+    )
+
+
+def _touched(graph: Any, group: Any, names: Mapping[nn.Module, str]) -> tuple[tuple[str, ...], ...]:
+    """The layers with weights that lose outputs with a group, and those that lose inputs."""
+    weighty = [(dep.handler, names[dep.target.module]) for dep, _ in group
+               if isinstance(dep.target.module, nn.Conv2d | nn.Linear)]  # fmt: skip
+    return tuple(
+        tuple(dict.fromkeys(name for handler, name in weighty if does_lose(handler)))
+        for does_lose in (graph.is_out_channel_pruning_fn, graph.is_in_channel_pruning_fn)
     )
 
 
