@@ -11,7 +11,7 @@ from torch import nn
 from lichen.core.dataset import Dataset
 from lichen.core.progress import Run
 from lichen.core.protocols import Task
-from lichen.engine import architecture, supervised
+from lichen.engine import architecture, masking, supervised
 from lichen.engine.fit import fit
 from lichen.engine.job import Settings
 
@@ -55,14 +55,15 @@ class Lesson:
             device=run.device,
             balance=self.balance,
         )
-        fit(
-            module, batches, settings, run=run, callback=callback, about=about,
-            is_repeatable=self.loss is None and _is_ours(self.task, module),
-            objective=supervised.objective(
-                self.task, self.assets, label_smoothing=self.label_smoothing, loss=self.loss),
-            judge=supervised.judge(self.task, self.data, self.assets, device=run.device, metric=self.metric,
-                                   num_rows=self.num_judged),
-        )  # fmt: skip
+        with masking.kept(module, self.assets):
+            fit(
+                module, batches, settings, run=run, callback=callback, about=about,
+                is_repeatable=self.loss is None and _is_ours(self.task, module),
+                objective=supervised.objective(
+                    self.task, self.assets, label_smoothing=self.label_smoothing, loss=self.loss),
+                judge=supervised.judge(self.task, self.data, self.assets, device=run.device,
+                                       metric=self.metric, num_rows=self.num_judged),
+            )  # fmt: skip
 
 
 def _is_ours(task: Task, module: nn.Module) -> bool:

@@ -16,8 +16,8 @@ from lichen.core.program import Program
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Seed
 from lichen.core.step import step
-from lichen.data import draws
-from lichen.engine import programs, quantizers, supervised
+from lichen.engine import programs, quantizers
+from lichen.engine.calibration import calibration
 from lichen.engine.parity import Pairing, Reference
 
 LADDER = {"precision": ["float32", "int8"], "runtime": ["onnxruntime", "openvino"]}
@@ -78,13 +78,6 @@ def quantize(
     run.emit("note", text=f"{attempt.words} in int8: {attempt.pairings[choice.winner]}; {choice}")
     _warn(program, choice, plain, run)
     return program
-
-
-def calibration(data: Dataset, model: Model, num_rows: int, seed: int) -> np.ndarray:
-    """uint8 (N, C, H, W): train rows, the first by a hash of (seed, row)."""
-    rows = data.rows("train")
-    order = np.argsort(draws.hashes(rows.ids.view(np.int64), seed=seed, epoch=0), kind="stable")
-    return rows.batch(np.sort(order[:num_rows]), supervised.side(rows, model.assets["image_shape"]))
 
 
 def _first_good(

@@ -1,0 +1,17 @@
+"""calibration: the train rows that ranges are measured on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lichen.core.dataset import Dataset
+from lichen.core.model import Model
+from lichen.data import draws
+from lichen.engine import supervised
+
+
+def calibration(data: Dataset, model: Model, num_rows: int, seed: int) -> np.ndarray:
+    """uint8 (N, C, H, W): train rows, the first by a hash of (seed, row)."""
+    rows = data.rows("train")
+    order = np.argsort(draws.hashes(rows.ids.view(np.int64), seed=seed, epoch=0), kind="stable")
+    return rows.batch(np.sort(order[:num_rows]), supervised.side(rows, model.assets["image_shape"]))
