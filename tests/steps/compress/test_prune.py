@@ -1,16 +1,16 @@
 """test_prune: half the work, nearly all of the answers."""
 
 import numpy as np
+import onnx
 import pytest
-import torch
 
 from lichen.core import session
+from lichen.core.errors import GateError, UsageError
 from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.data import arrays
 from lichen.engine import answer, evaluate, macs
-from lichen.engine.task import task_of
-from lichen.steps.compress.prune import distilled
+from lichen.steps.compress import prune as room
 
 prune, train = by_address("compress.prune"), by_address("pretrain.train")
 
@@ -80,24 +80,75 @@ def test_a_pruned_net_is_exported_and_quantized_like_any_other(lives):
     assert small.precision == "int8"
 
 
-def test_distillation_is_the_kl_of_softened_outputs():
-    teacher, student = torch.nn.Linear(3, 4), torch.nn.Linear(3, 4)
+def by_the_table(*both):
+    """The times of a planted machine: a unit per sixteen inputs and outputs of a layer, and one per call."""
+    found = []
+    for program in both:
+        held = onnx.load_from_string(bytes(program.files()["model.onnx"])).graph.initializer
+        filters = [each.dims for each in held if len(each.dims) == 4]
+        found.append(1.0 + sum(-(-dims[0] // 16) * -(-dims[1] // 16) for dims in filters))
+    return dict(zip(("before", "after"), found, strict=True))
 
-    class Flat(torch.nn.Module):
-        def __init__(self, layer):
-            super().__init__()
-            self.layer = layer
 
-        def forward(self, x):
-            return self.layer(x.flatten(1))
+@pytest.fixture
+def planted(monkeypatch):
+    """Every clock of the step by a rule, so that nothing here is timed."""
+    monkeypatch.setattr(room.latency, "beside", by_the_table)
+    monkeypatch.setattr(room.latency, "measured", lambda shapes, runtime: {
+        str(shape): float(-(-shape.width // 16) * -(-shape.fan_in // 16)) for shape in shapes
+    })  # fmt: skip
 
-    assets = {"mean": [0.0] * 3, "std": [1.0] * 3}
-    x, y = torch.randint(0, 256, (5, 3, 1, 1), dtype=torch.uint8), torch.arange(5) % 4
-    task = task_of("image_classification")
-    found = distilled(Flat(teacher), task, assets, 0.25)(Flat(student), x, y)
-    plain = x.flatten(1) / 255
-    t, s = (torch.softmax(layer(plain) / 4.0, -1) for layer in (teacher, student))
-    expected = 0.75 * torch.nn.functional.cross_entropy(student(plain), y, reduction="none") + 0.25 * 16 * (
-        t * (t / s).log()).sum(-1)  # fmt: skip
-    torch.testing.assert_close(found, expected)
-    assert not teacher.weight.requires_grad
+
+def test_by_latency_a_width_is_chosen_that_the_clock_rewards(lives, planted):
+    models, data = lives
+    model = models["cifar_resnet"]
+    with session.using(Session()):
+        pruned = prune(model, data, by="latency", speedup=1.5, epochs=1, precision="float32")
+    decisions = pruned.made.call.decisions
+    assert decisions["gain"]["before"] / decisions["gain"]["after"] >= 1.5
+    before, after = model.weights(), pruned.weights()
+    for layer, kept in decisions["widths"].items():
+        assert after[f"{layer}.weight"].shape[0] == kept
+        assert kept == before[f"{layer}.weight"].shape[0] or kept % 16 == 0, "eights cost as much as sixteens"
+    assert after["layer3.0.conv2.weight"].shape[0] == 64, "the stream keeps its width"
+
+
+def test_a_block_that_is_gone_is_stored_rebuilt_exported_and_replayed(lives, planted):
+    models, data = lives
+    with session.using(Session()):
+        pruned = prune(models["cifar_resnet"], data, by="latency", speedup=1.9, round_to=64, epochs=1,
+                       precision="float32")  # fmt: skip
+        program = by_address("deploy.export")(pruned, data, runtime="onnxruntime")
+    gone = [layer for layer, kept in pruned.made.call.decisions["widths"].items() if kept == 0]
+    assert gone and all(pruned.weights()[f"{layer}.weight"].shape[0] == 0 for layer in gone)
+    images = data.rows("test").images
+    expected = answer.logits(pruned, images)
+    np.testing.assert_allclose(answer.logits(program, images), expected, atol=1e-4 * np.abs(expected).max())
+    with session.using(Session()):
+        again = prune(pruned, data, speedup=1.2, round_to=1, epochs=0, precision="float32")
+    assert macs.count(again.torch(), [3, 8, 8]) < macs.count(pruned.torch(), [3, 8, 8])
+
+
+def test_a_net_that_became_slower_is_refused(lives, monkeypatch):
+    """The planted clock says that the narrow net takes longer, every time it is asked."""
+    models, data = lives
+    asked = []
+    monkeypatch.setattr(
+        room.latency, "beside", lambda *both: asked.append(both) or {"before": 1.0, "after": 1.2}
+    )  # fmt: skip
+    with session.using(Session()), pytest.raises(GateError, match="must not be slower than the whole one"):
+        prune(models["cifar_resnet"], data, epochs=0)
+    assert len(asked) == room.RACES
+    with session.using(Session()), pytest.raises(UsageError, match="0.83 times faster"):
+        prune(models["cifar_resnet"], data, by="latency", speedup=1.5, epochs=0)
+
+
+def test_rounds_reach_the_same_target_step_by_step(lives):
+    models, data = lives
+    events = []
+    with session.using(Session()) as here:
+        here.events.sinks.append(events.append)
+        pruned = prune(models["cifar_resnet"], data, rounds=2, round_epochs=1, epochs=1, precision="float32")
+    assert macs.count(models["cifar_resnet"].torch(), [3, 8, 8]) >= 2 * macs.count(pruned.torch(), [3, 8, 8])
+    phases = [event.get("phase") for event in events if event["kind"] == "history"]
+    assert phases == ["round_1", None]
