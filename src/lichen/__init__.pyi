@@ -176,14 +176,40 @@ class _Augment:
 augment: _Augment
 
 class _Compress:
+    def distil(
+        self,
+        model: Model,
+        data: Dataset,
+        student: Model | None = None,
+        *,
+        net: str = ...,
+        net_options: dict[str, Any] | None = ...,
+        distillation_share: float = ...,
+        temperature: float = ...,
+        features: Literal['none', 'hints', 'attention'] = ...,
+        feature_weight: float = ...,
+        epochs: int = ...,
+        batch_size: int | None = ...,
+        optimizer: Literal['sgd', 'adam', 'adamw'] = ...,
+        rate: float | None = ...,
+        weight_decay: float = ...,
+        precision: Literal['auto', 'float32', 'bfloat16'] = ...,
+        seed: int = ...,
+    ) -> Model:
+        """a student net learns from a teacher's answers, and from where it looks, as well as from labels"""
+        ...
     def prune(
         self,
         model: Model,
         data: Dataset,
         *,
         speedup: float = ...,
+        by: Literal['macs', 'latency'] = ...,
         importance: Literal['group_norm', 'taylor'] = ...,
         round_to: int = ...,
+        runtime: Literal['onnxruntime', 'openvino'] = ...,
+        rounds: int = ...,
+        round_epochs: int = ...,
         epochs: int = ...,
         batch_size: int | None = ...,
         rate: float = ...,
@@ -192,7 +218,24 @@ class _Compress:
         precision: Literal['auto', 'float32', 'bfloat16'] = ...,
         seed: int = ...,
     ) -> Model:
-        """remove whole channels until the net does a share of the work, then recover by fine-tuning"""
+        """remove whole channels or blocks until the net is smaller or faster, then recover by fine-tuning"""
+        ...
+    def qat(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        epochs: int = ...,
+        batch_size: int | None = ...,
+        rate: float = ...,
+        weight_decay: float = ...,
+        distillation_share: float = ...,
+        num_calibration: int = ...,
+        max_changed: float = ...,
+        precision: Literal['float32', 'bfloat16', 'auto'] = ...,
+        seed: int = ...,
+    ) -> Model:
+        """train through the rounding of int8, so that quantization afterwards loses less"""
         ...
     def quantize(
         self,
@@ -206,6 +249,25 @@ class _Compress:
         seed: int = ...,
     ) -> Program:
         """eight-bit arithmetic, calibrated on train rows, refused where it costs accuracy"""
+        ...
+    def sparsify(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        sparsity: float = ...,
+        pattern: Literal['global', 'layer', '2:4'] = ...,
+        rounds: int = ...,
+        round_epochs: int = ...,
+        epochs: int = ...,
+        batch_size: int | None = ...,
+        rate: float = ...,
+        weight_decay: float = ...,
+        distillation_share: float = ...,
+        precision: Literal['auto', 'float32', 'bfloat16'] = ...,
+        seed: int = ...,
+    ) -> Model:
+        """set the smallest weights to zero and keep them there while the others recover"""
         ...
 
 compress: _Compress

@@ -17,6 +17,7 @@ SMALL = {
     "num_calibration": 32,
     "head_epochs": 1,
     "max_drop": 1.0,
+    "max_changed": 1.0,
     "tolerance": 0.01,
 }
 """Options by name that keep a run short, whatever the step."""

@@ -1,0 +1,113 @@
+"""distil: a student net learns from a teacher's answers, and from where it looks, as well as from labels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import UsageError
+from lichen.core.model import Model
+from lichen.core.progress import Run
+from lichen.core.schema import Count, Fraction, Net, Positive, Seed
+from lichen.core.step import step
+from lichen.core.value import count_text
+from lichen.engine import architecture, backend, distillation, macs, masking, supervised
+from lichen.engine.distillation import Lessons, Student
+from lichen.engine.fit import Settings, fit
+from lichen.engine.task import task_of
+
+
+@step
+def distil(
+    model: Model,
+    data: Dataset,
+    student: Model | None = None,
+    *,
+    net: Net = "cnn",
+    net_options: dict | None = None,
+    distillation_share: Fraction = 0.9,
+    temperature: Positive = 4.0,
+    features: Literal["none", "hints", "attention"] = "none",
+    feature_weight: Positive = 1.0,
+    epochs: Count = 10,
+    batch_size: Count | None = None,
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd",
+    rate: Positive | None = None,
+    weight_decay: Positive = 0.0005,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    seed: Seed = 0,
+    run: Run,
+) -> Model:
+    """Trains a student on the train rows, the model being its teacher; both see the same augmented pictures.
+
+    Args:
+        student: what learns further; None: a fresh net. It keeps the teacher's labels and normalisation.
+        net: of a fresh student.
+        net_options: what the net's builder takes, such as {"width": 256}.
+        distillation_share: of the loss, that compares outputs with the teacher's; the rest is that of labels.
+        temperature: softens both outputs, so that what the teacher holds possible counts too.
+        features: also compared where both nets have maps of equal height and width: hints through a learnt
+            convolution, or attention, which is where they answer and not what.
+        feature_weight: what the distance between feature maps adds to the loss.
+        epochs: over the train rows, as the data's policy varies them.
+        batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
+        rate: the peak rate; None: the optimizer's usual one.
+        precision: of the arithmetic; auto: the fastest on this machine, a recorded decision.
+
+    Raises:
+        UsageError: the student answers another task or other labels, or has no feature map to compare.
+    """
+    task, assets = task_of(model.task), model.assets
+    task.check(data, "train")
+    teacher, shape = backend.module_of(model), list(assets["image_shape"])
+    lessons = Lessons(
+        share=distillation_share, temperature=temperature, features=features, feature_weight=feature_weight
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        small = _fresh(net, net_options, model) if student is None else _known(student, model)
+        learner = Student(small, teacher, lessons, shape)
+    settings = Settings(
+        epochs=epochs,
+        optimizer=optimizer,
+        rate=rate,
+        weight_decay=weight_decay,
+        precision=precision,
+        seed=seed,
+    )
+    teacher.to(run.device)
+    batches = supervised.train_batches(data, shape, batch_size=batch_size, seed=seed, device=run.device)
+    with masking.kept(small, student.assets if student else {}):
+        fit(
+            learner, batches, settings, run=run,
+            objective=distillation.objective(teacher, task, assets, lessons),
+            about={"net": student.net if student else net, "teacher": model.net, "features": features},
+            judge=supervised.judge(task, data, assets, device=run.device,
+                                   num_rows=supervised.num_judged(data)),
+        )  # fmt: skip
+    work = [macs.count(module.to("cpu").eval(), shape) for module in (teacher, small)]
+    run.emit("note", text=f"multiply-accumulates of the teacher {count_text(work[0])}, of the student"
+             f" {count_text(work[1])} ({work[0] / work[1]:.2f}x fewer)")  # fmt: skip
+    if student is not None:
+        return student.with_weights(backend.arrays_of(small), assets={**student.assets, **assets})
+    return backend.wrap(small, task=model.task, assets=assets)
+
+
+def _fresh(net: str, options: dict | None, model: Model) -> nn.Module:
+    """A net that takes what the teacher takes and answers as many outputs."""
+    shape = tuple(model.assets["image_shape"])
+    with torch.inference_mode():
+        num_outputs = backend.module_of(model)(torch.zeros(1, *shape)).shape[1]
+    return architecture.build(net, options or {}, shape, num_outputs)
+
+
+def _known(student: Model, model: Model) -> nn.Module:
+    for name in ("labels", "image_shape"):
+        if student.assets.get(name) != model.assets.get(name):
+            raise UsageError(f"the student's {name} must be the teacher's")
+    if student.task != model.task:
+        raise UsageError(f"the student's task must be the teacher's, {model.task}; it is {student.task}")
+    return backend.module_of(student)

@@ -1,0 +1,118 @@
+"""qat: train through the rounding of int8, so that quantization afterwards loses less."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import GateError
+from lichen.core.model import Model
+from lichen.core.program import Program
+from lichen.core.progress import Run
+from lichen.core.schema import Count, Fraction, Positive, Seed
+from lichen.core.step import step
+from lichen.engine import (
+    answer,
+    backend,
+    distillation,
+    execution,
+    fakequant,
+    masking,
+    programs,
+    quantizers,
+    supervised,
+)  # fmt: skip
+from lichen.engine.calibration import calibration
+from lichen.engine.distillation import Lessons
+from lichen.engine.execution import Execution
+from lichen.engine.fit import Settings, fit
+from lichen.engine.parity import Reference
+from lichen.engine.task import task_of
+
+CLIP = 1.0
+"""The longest gradient: what is rounded coarsely has a steep loss."""
+
+
+@step
+def qat(
+    model: Model,
+    data: Dataset,
+    *,
+    epochs: Count = 2,
+    batch_size: Count | None = None,
+    rate: Positive = 0.002,
+    weight_decay: Positive = 0.0,
+    distillation_share: Fraction = 0.5,
+    num_calibration: Count = 300,
+    max_changed: Fraction = 0.05,
+    precision: Literal["float32", "bfloat16", "auto"] = "float32",
+    seed: Seed = 0,
+    run: Run,
+) -> Model:
+    """Trains in simulated int8 and returns the same net, its weights on the grid that `quantize` will find.
+
+    The simulation is checked against a real int8 executable, and what int8 costs before and after is said.
+
+    Args:
+        epochs: over the data's train rows, as its policy varies them.
+        batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
+        rate: the peak rate: small, as the net is trained already.
+        distillation_share: of the loss, that compares with the outputs of the model in float.
+        num_calibration: train rows that the executable's ranges are measured on.
+        max_changed: share of validation rows that simulation and executable may answer differently.
+        precision: of what is not rounded; auto: the fastest on this machine, a recorded decision.
+
+    Raises:
+        GateError: the executable does not answer as the simulation did.
+    """
+    task, assets = task_of(model.task), model.assets
+    task.check(data, "train")
+    shape = list(assets["image_shape"])
+    teacher, module = backend.module_of(model).to(run.device), backend.module_of(model)
+    batches = supervised.train_batches(data, shape, batch_size=batch_size, seed=seed, device=run.device)
+    settings = Settings(
+        epochs=epochs, rate=rate, weight_decay=weight_decay, clip=CLIP, precision=precision, seed=seed
+    )
+    reference = Reference(model, data)
+    with masking.kept(module, assets), fakequant.simulated(module):
+        fit(
+            module, batches, settings, run=run, about={"net": model.net, "arithmetic": "simulated int8"},
+            objective=distillation.objective(teacher, task, assets, Lessons(share=distillation_share)),
+            judge=supervised.judge(task, data, assets, device=run.device),
+        )  # fmt: skip
+        with execution.in_force(Execution(), "cpu"):
+            said_NK = supervised.outputs_of(module.to("cpu").eval(), reference.images_NCHW, task, assets)
+    trained = model.with_weights(backend.arrays_of(module))
+    rows_NCHW = calibration(data, model, num_calibration, seed)
+    _require_parity(said_NK, trained, rows_NCHW, reference, max_changed)
+    before, after = (reference.pair(_int8(value, rows_NCHW)) for value in (model, trained))
+    run.emit("note", text=f"int8 without this training: {before}; with it: {after}")
+    if after.drop > before.drop:
+        run.emit("warning", text="training in simulated int8 gained nothing here")
+    return trained
+
+
+def _require_parity(
+    said_NK: np.ndarray, trained: Model, rows_NCHW: np.ndarray, reference: Reference, max_changed: float
+) -> None:
+    """Whether an executable answers as the simulation said.
+
+    Raises:
+        GateError: on too many rows it does not; one row more is chance.
+    """
+    found_NK = answer.logits(_int8(trained, rows_NCHW), reference.images_NCHW)
+    num_changed = int((said_NK.argmax(1) != found_NK.argmax(1)).sum())
+    if num_changed > max(1, max_changed * len(said_NK)):
+        raise GateError(
+            f"int8 must answer as its simulation on all but {max_changed:.0%} of the rows of"
+            f" {reference.rows.split}; {num_changed} of {len(said_NK)} differ",
+            hint="more rows in num_calibration, or more epochs: the ranges have not settled",
+        )  # fmt: skip
+
+
+def _int8(model: Model, rows_NCHW: np.ndarray) -> Program:
+    """The executable that `quantize` tries first."""
+    files = quantizers.by_onnxruntime(programs.files_of(model)["onnx"]["model.onnx"], rows_NCHW)
+    return programs.build(model, files, runtime="onnxruntime", precision="int8")
