@@ -39,6 +39,9 @@ class Rounded(nn.Module):
 class Ranged(nn.Module):
     """x -> x on the grid of 256 values between running extremes."""
 
+    low: Tensor
+    high: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("low", torch.zeros(()))
