@@ -20,6 +20,7 @@ from lichen.engine import (
     execution,
     fakequant,
     masking,
+    pictures,
     programs,
     quantizers,
     supervised,
@@ -69,7 +70,7 @@ def qat(
     """
     task, assets = task_of(model.task), model.assets
     task.check(data, "train")
-    shape = list(assets["image_shape"])
+    shape = list(pictures.shape(assets))
     teacher, module = backend.module_of(model).to(run.device), backend.module_of(model)
     batches = supervised.train_batches(data, shape, batch_size=batch_size, seed=seed, device=run.device)
     settings = Settings(
