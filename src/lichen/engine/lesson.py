@@ -55,10 +55,10 @@ class Lesson:
             device=run.device,
             balance=self.balance,
         )
-        with masking.kept(module, self.assets):
+        with masking.kept(module, self.assets) as found:
             fit(
                 module, batches, settings, run=run, callback=callback, about=about,
-                is_repeatable=self.loss is None and _is_ours(self.task, module),
+                is_repeatable=self.loss is None and not found and _is_ours(self.task, module),
                 objective=supervised.objective(
                     self.task, self.assets, label_smoothing=self.label_smoothing, loss=self.loss),
                 judge=supervised.judge(self.task, self.data, self.assets, device=run.device,

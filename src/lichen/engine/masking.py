@@ -29,6 +29,7 @@ class Masked(nn.Module):
 
     def __init__(self, mask: Tensor) -> None:
         super().__init__()
+        self.mask: Tensor
         self.register_buffer("mask", mask)
 
     def forward(self, weight: Tensor) -> Tensor:
@@ -96,7 +97,13 @@ def _two_of_four(weight: Tensor) -> Tensor:
 
 def shares(module: nn.Module, names: list[str]) -> dict[str, float]:
     """The share of zeros per layer."""
-    return {name: float((module.get_submodule(name).weight == 0).float().mean()) for name in names}
+    return {name: float((_weight(module.get_submodule(name)) == 0).float().mean()) for name in names}
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight
 
 
 @contextmanager
@@ -104,7 +111,7 @@ def held(module: nn.Module, found: Mapping[str, Tensor]) -> Iterator[nn.Module]:
     """Has masked weights stay at zero, whatever is learnt; afterwards they are plain tensors again."""
     layers = {name: module.get_submodule(name) for name in found}
     for name, layer in layers.items():
-        parametrize.register_parametrization(layer, "weight", Masked(found[name].to(layer.weight)))
+        parametrize.register_parametrization(layer, "weight", Masked(found[name].to(_weight(layer))))
     try:
         yield module
     finally:
@@ -113,12 +120,12 @@ def held(module: nn.Module, found: Mapping[str, Tensor]) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def kept(module: nn.Module, assets: Mapping[str, Any]) -> Iterator[nn.Module]:
-    """Holds the zeros of a Model that was sparsified, by its assets; does nothing with any other."""
+def kept(module: nn.Module, assets: Mapping[str, Any]) -> Iterator[Mapping[str, Tensor]]:
+    """Holds the zeros of a Model that was sparsified, by its assets: its masks, none of any other."""
     names = [name for name in assets.get(ASSET, {}).get("layers", []) if _has_weight(module, name)]
-    found = {name: (module.get_submodule(name).weight != 0).float() for name in names}
+    found = {name: (_weight(module.get_submodule(name)) != 0).float() for name in names}
     with held(module, found):
-        yield module
+        yield found
 
 
 def _has_weight(module: nn.Module, name: str) -> bool:
