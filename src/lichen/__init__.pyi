@@ -356,6 +356,7 @@ class _Pretrain:
         head_rate: float | None = ...,
         units: Literal['step', 'rows'] = ...,
         weight_decay: float = ...,
+        hidden_norm: Literal['free', 'fixed'] = ...,
         momentum: float = ...,
         schedule: Literal['cosine', 'linear', 'triangular', 'constant', 'step'] = ...,
         warmup: float = ...,

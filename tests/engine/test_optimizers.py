@@ -111,6 +111,21 @@ def test_a_step_of_muon_is_its_closed_form():
     torch.testing.assert_close(module[0].weight.detach(), expected)
 
 
+def test_fixed_norms_are_those_of_orthogonal_matrices_before_each_step():
+    module = nn.Sequential(nn.Conv2d(2, 6, 2, bias=False))
+    before = module[0].weight.detach().clone()
+    optimizer = optimizers.build(
+        module, name="muon", rate=0.1, weight_decay=0.5, momentum=0.6, hidden_norm="fixed"
+    )
+    gradient = torch.randn(6, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    module[0].weight.grad = gradient.clone()
+    optimizer.step()
+    expected = before * (6**0.5 / before.norm()) - 0.1 * muon.direction(gradient)
+    torch.testing.assert_close(module[0].weight.detach(), expected)
+    with pytest.raises(OptionError, match="only muon"):
+        optimizers.build(module, name="sgd", rate=0.1, weight_decay=0.0, hidden_norm="fixed")
+
+
 @pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 def test_counted_per_row_neither_batch_nor_momentum_changes_how_far_weights_go(name):
     """Constant gradients, and then none until all momentum is spent."""

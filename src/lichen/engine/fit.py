@@ -78,6 +78,7 @@ def fit(
         module, name=settings.optimizer, rate=rate, weight_decay=settings.weight_decay,
         momentum=settings.momentum, layer_decay=settings.layer_decay, parts=settings.parts,
         bias_rate=settings.bias_rate, head_rate=settings.head_rate, unit=unit,
+        hidden_norm=settings.hidden_norm,
     )  # fmt: skip
     trainee = Trainee(
         module, optimizer, Average(module, settings.ema) if settings.ema else None,

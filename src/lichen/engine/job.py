@@ -48,6 +48,7 @@ class Settings:
     bias_rate: float | None = None
     head_rate: float | None = None
     units: str = "step"
+    hidden_norm: str = "free"
     schedule: str = "cosine"
     warmup: float = 0.0
     clip: float | None = None

@@ -6,6 +6,7 @@ which takes longer than training a small net, and cost each step more than the k
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
@@ -105,7 +106,15 @@ class Muon(SGD):
     """Hidden matrices and filters along orthogonal directions, decay apart; all else by SGD.
 
     Paper: Jordan et al. 2024; the decay is Liu et al.'s 2025, section 2.2.
+
+    Args:
+        fixes_norms: instead of decaying, each hidden matrix starts a step with the norm of an orthogonal one,
+            the root of its outputs, so that a step turns it by `rate` whatever came before.
     """
+
+    def __init__(self, groups: list[dict[str, Any]], momentum: float, *, fixes_norms: bool = False) -> None:
+        super().__init__(groups, momentum)
+        self.fixes_norms = fixes_norms
 
     def update(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
         if not group["is_orthogonal"]:
@@ -115,7 +124,12 @@ class Muon(SGD):
         torch._foreach_mul_(velocities, self.momentum)
         torch._foreach_add_(velocities, gradients)
         ahead = torch._foreach_add(gradients, velocities, alpha=self.momentum)
-        torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
+        if self.fixes_norms:
+            norms = torch._foreach_norm(parameters)
+            wanted = [math.sqrt(len(parameter)) for parameter in parameters]
+            torch._foreach_mul_(parameters, [goal / norm for goal, norm in zip(wanted, norms)])
+        else:
+            torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
         directions = [muon.direction(gradient).to(gradient.dtype) for gradient in ahead]
         torch._foreach_add_(parameters, directions, alpha=-group["lr"])
 
@@ -141,6 +155,7 @@ def build(
     bias_rate: float | None = None,
     head_rate: float | None = None,
     unit: float | None = None,
+    hidden_norm: str = "free",
 ) -> Optimizer:
     """An optimizer over what requires a gradient.
 
@@ -151,12 +166,15 @@ def build(
         bias_rate: of biases, norms and other vectors. head_rate: of the last layer's matrix. None: as the
             others; with Muon, whose rate says nothing about them, SGD's usual one.
         unit: a batch's share of UNIT_ROWS, where rates and decay are counted per UNIT_ROWS; see `treatments`.
+        hidden_norm: `fixed`: Muon keeps the norms of hidden matrices instead of decaying them.
 
     Raises:
-        OptionError: no optimizer of that name, or nothing to train.
+        OptionError: no optimizer of that name, or nothing to train; or another than Muon is to fix norms.
     """
     if name not in RATES:
         raise OptionError(f"unknown optimizer `{name}`", hint=nearest(name, RATES))
+    if hidden_norm == "fixed" and name != "muon":
+        raise OptionError(f"only muon fixes the norms of hidden matrices, not `{name}`")
     treated = treatments(
         name, rate=rate, weight_decay=weight_decay, momentum=momentum, bias_rate=bias_rate,
         head_rate=head_rate, unit=unit,
@@ -165,7 +183,10 @@ def build(
     if not groups:
         raise OptionError("there must be something to train: every parameter of the net is frozen")
     if name in ("sgd", "muon"):
-        made: Optimizer = (SGD if name == "sgd" else Muon)(groups, momentum)
+        fixes_norms = hidden_norm == "fixed"
+        made: Optimizer = (
+            SGD(groups, momentum) if name == "sgd" else Muon(groups, momentum, fixes_norms=fixes_norms)
+        )
     else:
         made = Adam(groups, is_decoupled=name == "adamw")
     set_rate(made, rate)

@@ -38,6 +38,7 @@ def train(
     head_rate: Positive | None = None,
     units: Literal["step", "rows"] = "step",
     weight_decay: Positive = 0.0005,
+    hidden_norm: Literal["free", "fixed"] = "free",
     momentum: Fraction = 0.9,
     schedule: Literal["cosine", "linear", "triangular", "constant", "step"] = "cosine",
     warmup: Positive = 0.0,
@@ -68,6 +69,8 @@ def train(
         head_rate: the peak rate of the last layer's weights; None: likewise.
         units: what rates and weight_decay are counted per: a step, or 1 024 rows. Per rows the batch size and
             the momentum change neither how far training goes nor how much weights decay.
+        hidden_norm: fixed: muon keeps the norm of hidden matrices and filters instead of decaying them; for
+            nets whose every hidden layer a norm follows, which does not hear how large they are.
         warmup: epochs over which the rate rises.
         label_smoothing: the share of each target that goes to all classes alike.
         balance: weights lets rows of rare classes count more; sampling lets all classes come equally often.
@@ -89,8 +92,9 @@ def train(
     supervised.prime(module, data, learnt, assets)
     settings = Settings(
         epochs=epochs, optimizer=optimizer, rate=rate, bias_rate=bias_rate, head_rate=head_rate, units=units,
-        weight_decay=weight_decay, momentum=momentum, schedule=schedule, warmup=warmup, clip=clip, ema=ema,
-        lookahead=lookahead, patience=patience, precision=precision, seed=seed,
+        weight_decay=weight_decay, hidden_norm=hidden_norm, momentum=momentum, schedule=schedule,
+        warmup=warmup, clip=clip, ema=ema, lookahead=lookahead, patience=patience, precision=precision,
+        seed=seed,
     )  # fmt: skip
     lesson = Lesson(
         task=learnt, data=data, assets=assets, batch_size=batch_size, label_smoothing=label_smoothing,
