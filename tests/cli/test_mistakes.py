@@ -318,7 +318,7 @@ def test_a_step_of_ours_that_raises_is_our_bug(lichen, home, monkeypatch):
 def test_too_little_memory_is_no_bug(lichen, home, monkeypatch, words):
     from lichen.steps.augment import policy
 
-    def full(ops):
+    def full(ops, favour):
         raise RuntimeError(words)
 
     monkeypatch.setattr(policy.augment, "policy_of", full)
