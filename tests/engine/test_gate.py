@@ -11,7 +11,8 @@ from lichen.core.errors import GateError
 from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.data import arrays, pictures
-from lichen.engine import answer, architecture, backend, gate, graph, parity, programs
+from lichen.engine import architecture, backend, gate, graph, parity, programs
+from lichen.engine import pictures as feed
 
 export = by_address("deploy.export")
 LABELS = ["a", "b", "c", "d", "never", "seldom"]
@@ -60,14 +61,14 @@ def decoding(change):
     """A fault of the path that serves: what becomes of an encoded picture of another size."""
 
     def plant(monkeypatch):
-        whole = answer._decoded
+        whole = feed.of_shape
 
         def decoded(item, where, image_shape):
             if isinstance(item, bytes):
                 item = change(pictures.decode(item, image_shape[0]), image_shape)
             return whole(item, where, image_shape)
 
-        monkeypatch.setattr(answer, "_decoded", decoded)
+        monkeypatch.setattr(feed, "of_shape", decoded)
 
     return plant
 

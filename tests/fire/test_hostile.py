@@ -416,7 +416,7 @@ def test_a_dataset_names_no_rows_outside_its_folder(tmp_path, name):
     head, columns = bytes(data.blobs.get(data.splits["train"]["index"]["blob"])).split(b"\n", 1)
     head = json.dumps({**json.loads(head), "files": [name]}).encode()
     with pytest.raises(UnsafeInputError, match="must lie in its folder"):
-        manifest._checked(manifest._unpack(memoryview(head + b"\n" + columns)), "train")
+        manifest._checked(manifest._unpack(memoryview(head + b"\n" + columns), None), "train")
 
 
 def test_a_lineage_longer_than_pythons_stack_is_written_and_opened(tmp_path):

@@ -35,9 +35,8 @@ def latencies_ms(
     started = clock()
     for turn in range(ROUNDS):
         for name, run in runners.items():
-            run(
-                one
-            )  # the others have filled the caches: of a small net that took four times as long as the net
+            # Untimed: the others have filled the caches, and of a small net that took four times the net.
+            run(one)
             start = clock()
             run(one)
             times[name].append(clock() - start)

@@ -87,4 +87,4 @@ def test_a_net_whose_last_layer_is_not_linear_is_refused(learnt):
     images = torch.from_numpy(data.rows("validation").images[:8].copy())
     with pytest.raises(UsageError, match="linear layer"), torch.no_grad():
         inputs = file.task_inputs(model, images.numpy())
-        file._head(module, module(inputs), inputs)
+        file._head(module, inputs)
