@@ -113,6 +113,7 @@ def test_by_latency_a_width_is_chosen_that_the_clock_rewards(lives, planted):
     assert after["layer1.0.conv2.weight"].shape[0] == 16, "a stream that two layers write keeps its width"
 
 
+@pytest.mark.slow
 def test_a_block_that_is_gone_is_stored_rebuilt_exported_and_replayed(lives, planted):
     models, data = lives
     with session.using(Session()):
@@ -129,6 +130,7 @@ def test_a_block_that_is_gone_is_stored_rebuilt_exported_and_replayed(lives, pla
     assert macs.count(again.torch(), [3, 8, 8]) < macs.count(pruned.torch(), [3, 8, 8])
 
 
+@pytest.mark.slow
 def test_a_net_that_became_slower_is_refused(lives, monkeypatch):
     """The planted clock says that the narrow net takes longer, every time it is asked."""
     models, data = lives
@@ -143,6 +145,7 @@ def test_a_net_that_became_slower_is_refused(lives, monkeypatch):
         prune(models["cifar_resnet"], data, by="latency", speedup=1.5, epochs=0)
 
 
+@pytest.mark.slow
 def test_rounds_reach_the_same_target_step_by_step(lives):
     models, data = lives
     events = []

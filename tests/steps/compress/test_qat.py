@@ -52,6 +52,7 @@ def int8_moves(model, data):
     return float(np.abs(answer.logits(program, images) - exact).mean() / np.abs(exact).mean())
 
 
+@pytest.mark.slow
 def test_int8_costs_a_net_with_a_planted_wide_channel_less_after_it(loud, stripes):
     events = []
     with session.using(Session()) as here:
