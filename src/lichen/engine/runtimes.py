@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
-import torch
 
 from lichen.core.errors import MachineError, UsageError, missing_package, nearest
-from lichen.engine import onnxfile, phone, torchfile
-from lichen.engine.quiet import quietly
+from lichen.engine import onnxfile
 
 Runner = Callable[[np.ndarray], np.ndarray]
 
@@ -135,32 +133,18 @@ def _openvino(files: Mapping[str, memoryview], threads: int | None, precision: s
     return run
 
 
+# A process that answers by ONNX or OpenVINO alone must not carry torch: 700 MB and seconds of start.
+
+
 def _torch(files: Mapping[str, memoryview], threads: int | None, precision: str) -> Runner:
-    with quietly():
-        module = torchfile.read(bytes(_ending(files, ".pt2"))).module()
+    from lichen.engine import torchfile
 
-    def run(images_BCHW: np.ndarray) -> np.ndarray:
-        with torch.inference_mode(), _torch_threads(threads):
-            return module(torch.from_numpy(np.array(images_BCHW))).numpy().astype(np.float32, copy=False)
-
-    return run
-
-
-@contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
-    """So many threads for as long as a graph of torch's is asked."""
-    before = torch.get_num_threads()
-    if threads is None or threads == before:
-        yield
-        return
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return torchfile.load(bytes(_ending(files, ".pt2")), threads)
 
 
 def _executorch(files: Mapping[str, memoryview], threads: int | None, precision: str) -> Runner:
+    from lichen.engine import phone
+
     return phone.Phone(bytes(_ending(files, ".pte")), threads)
 
 

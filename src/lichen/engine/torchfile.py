@@ -11,14 +11,17 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch.export import ExportedProgram
 
 from lichen.core.errors import UnsafeInputError, UsageError
+from lichen.engine.quiet import quietly
 
 NAME = "model.pt2"
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -191,3 +194,32 @@ def _unsafe(what: str) -> UnsafeInputError:
     return UnsafeInputError(
         f"an archive of torch.export must hold tensors and operators alone; this one has {what}", where=NAME
     )
+
+
+def load(data: bytes, threads: int | None) -> Callable[[np.ndarray], np.ndarray]:
+    """uint8 (B, C, H, W) -> float32 (B, K) by the graph of an archive.
+
+    Args:
+        threads: of torch while it is asked; None: as many as there are.
+    """
+    with quietly():
+        module = read(data).module()
+
+    def run(images_BCHW: np.ndarray) -> np.ndarray:
+        with torch.inference_mode(), _in_threads(threads):
+            return module(torch.from_numpy(np.array(images_BCHW))).numpy().astype(np.float32, copy=False)
+
+    return run
+
+
+@contextmanager
+def _in_threads(threads: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if threads is None or threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -182,7 +182,14 @@ def test_every_step_takes_it_for_the_net_that_it_merges_to(step, options):
         one(model, *given, **options),
         one(li.adapt.merge(model), *given, **options) if given else None,
     )
-    assert not getattr(after, "is_adapted", False) and (same is None or same.digest == after.digest)
+    assert not getattr(after, "is_adapted", False)
+    if same is None or same.digest == after.digest:
+        return
+    # A Program also keeps how many numbers its model had, so that equal graphs may have other digests.
+    images = data.rows("validation").images
+    assert same.kind == "program" and np.array_equal(
+        answer.logits(same, images), answer.logits(after, images)
+    )
 
 
 def test_it_is_exported_as_it_answers():
