@@ -123,6 +123,10 @@ def _part(base: Path, names: list[str], roles: Mapping[str, str], says: Says) ->
                 cells, length = _pictures(table, group, roles["image"]), [0]
                 shapes += _shapes(table, group, cells, roles["image"])
             labels = says.labels(table, group) if says.columns else [""] * len(cells)
+            if len(labels) != len(cells):
+                raise DataError(
+                    f"the table is damaged: {len(cells)} rows have {len(labels)} labels", where=table.where
+                )
             found = part(
                 [content_of(cell) for cell in cells], labels, files=names, file=number,
                 position=start + np.arange(len(cells)), length=length,
