@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Two workers of one thread each: a test that shares its cores with another's threads takes many times as long.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 ifeq ($(origin LICHEN_DATA),undefined)
 ifneq ($(wildcard ../shared/data),)
 export LICHEN_DATA := $(abspath ../shared/data)
@@ -30,10 +32,10 @@ check:
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy src
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow and not gpu and not ray and not browser"
+	$(PYTEST) -m "not slow and not gpu and not ray and not browser"
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "slow and not gpu and not ray and not browser"
+	$(PYTEST) -m "slow and not gpu and not ray and not browser"
 
 docs:
 	$(BIN)/python docs/generate.py

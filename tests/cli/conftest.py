@@ -35,13 +35,11 @@ class Said:
 @pytest.fixture
 def lichen(capsys, monkeypatch):
     """Runs one command line: `lichen("show", "small")`."""
-    monkeypatch.delenv("LICHEN_STORE", raising=False)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
     def run(*argv):
         capsys.readouterr()
         code = main([str(word) for word in argv])
-        os.environ.pop("LICHEN_STORE", None)
         said = capsys.readouterr()
         assert "Traceback" not in said.out + said.err
         return Said(code, said.out, said.err)

@@ -52,6 +52,7 @@ def process(is_late):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_equal_models_make_equal_files_in_two_processes():
     found = []
     for running in [process(is_late=False), process(is_late=True)]:

@@ -34,6 +34,7 @@ def test_eight_processes_fifty_rounds(warm, tmp_path):
     test_each_step_is_computed_once(warm, tmp_path, rounds=50)
 
 
+@pytest.mark.slow
 def test_a_missing_lease_is_seen(warm, tmp_path):
     assert (
         sum(entry.get("computed", 0) for entry in crowd(warm, tmp_path / "whole", 4, 3, pause_s=0.2).said)

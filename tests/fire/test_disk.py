@@ -35,12 +35,12 @@ def complaints(warm, tmp_path, every, **order):
 
 
 def test_a_full_disk_is_said_and_survived(warm, tmp_path):
-    assert list(complaints(warm, tmp_path, 17)) == []
+    assert list(complaints(warm, tmp_path, 83)) == []
 
 
 @pytest.mark.slow
 def test_a_disk_that_is_full_at_any_operation(warm, tmp_path):
-    assert list(complaints(warm, tmp_path, 1 if harness.IS_FULL else 4)) == []
+    assert list(complaints(warm, tmp_path, 1 if harness.IS_FULL else 12)) == []
 
 
 def test_what_is_left_half_written_is_seen(warm, tmp_path):

@@ -595,6 +595,7 @@ def test_torchs_own_reader_runs_what_an_archive_says(tmp_path, archive):
     assert (tmp_path / "made").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\0\0\0\0ET12", b"\0\0\0\0ET99" + bytes(99)])
 def test_what_is_no_program_of_executorch_is_refused(data):
     pytest.importorskip("executorch")
@@ -619,13 +620,13 @@ def test_changed_programs_of_executorch_are_run_or_refused():
 
     kind = hostile.Kind("executorch", [graph.executorch_of(kinds.a_model())], hostile.bytes_changed, print)
     refused = 0
-    for number in range(12):
+    for number in range(6):
         data = memoryview(hostile.changed(kind, number))
         try:
             runtimes.load("executorch", {"model.pte": data})(np.zeros((2, 1, 4, 4), np.uint8))
         except LichenError:
             refused += 1
-    assert refused > 4
+    assert refused > 2
 
 
 # Pictures and tables.

@@ -7,8 +7,8 @@ import time
 import pytest
 from fire import harness
 
-EVERY = 29
-"""Of the systematic points, those that every `make test` goes through; `slow` goes through all."""
+EVERY = 61
+"""Of the systematic points, those that every `make test` goes through; LICHEN_FULL=1 goes through all."""
 
 
 def undisturbed(warm, folder, recipe, **order):
@@ -44,12 +44,13 @@ def test_at_any_operation_the_process_may_be_killed(warm, tmp_path, recipe):
     often = {"checkpoint_every_s": 0.0} if recipe == "digits" else {}
     whole = undisturbed(warm, tmp_path / "whole", recipe)
     long = undisturbed(warm, tmp_path / "long", recipe, **often)
-    every = max(1, long.told("done") // (10**6 if harness.IS_FULL else 60))
+    every = max(1, long.told("done") // (10**6 if harness.IS_FULL else 16))
     found = [one for at, how in points(long, every)
              for one in killed_at(warm, tmp_path, whole, at, how, recipe, **often)]  # fmt: skip
     assert found == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", ["in_place", "blobs_after_records", "no_transaction"])
 def test_a_wrong_order_of_operations_is_seen(warm, tmp_path, defect):
     whole = undisturbed(warm, tmp_path / "whole", "chain")
@@ -77,9 +78,10 @@ def test_killed_at_random_and_gone_on_with(warm, tmp_path, recipe, num_kills=2):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["chain", "digits", "pictures"])
 def test_many_random_kills(warm, tmp_path, recipe):
-    test_killed_at_random_and_gone_on_with(warm, tmp_path, recipe, num_kills=67 if harness.IS_FULL else 25)
+    test_killed_at_random_and_gone_on_with(warm, tmp_path, recipe, num_kills=67 if harness.IS_FULL else 8)
 
 
+@pytest.mark.slow
 def test_a_migration_that_is_killed_leaves_the_old_or_the_new_format(warm, tmp_path):
     """And the old one is brought up to date by whoever comes next."""
     old = warm(harness.lay(tmp_path / "old", "chain"), defects=["old_format"])

@@ -51,12 +51,12 @@ def test_the_record_is_what_lies_on_the_disk(warm, tmp_path):
 
 
 def test_a_finished_step_outlives_a_power_loss(warm, tmp_path):
-    assert list(all_lost(warm, tmp_path, 23)) == []
+    assert list(all_lost(warm, tmp_path, 89)) == []
 
 
 @pytest.mark.slow
 def test_a_finished_step_outlives_a_power_loss_after_any_operation(warm, tmp_path):
-    assert list(all_lost(warm, tmp_path, 1 if harness.IS_FULL else 3)) == []
+    assert list(all_lost(warm, tmp_path, 1 if harness.IS_FULL else 9)) == []
 
 
 @pytest.mark.parametrize("defect", ["no_blob_sync", "no_folder_sync", "lax_records"])

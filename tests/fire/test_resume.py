@@ -24,7 +24,7 @@ def gone_on(warm, folder, recipe, whole, num_batches, **order):
 
 
 @pytest.mark.parametrize("recipe", ["digits", "pictures"])
-def test_a_training_goes_on_where_it_was_killed(warm, tmp_path, recipe, every=7):
+def test_a_training_goes_on_where_it_was_killed(warm, tmp_path, recipe, every=19):
     whole = undisturbed(warm, tmp_path / "whole", recipe)
     assert whole.told("batches") >= 20
     for number in range(1, whole.told("batches") + 1, every):
@@ -34,9 +34,10 @@ def test_a_training_goes_on_where_it_was_killed(warm, tmp_path, recipe, every=7)
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["digits", "pictures"])
 def test_a_training_goes_on_after_every_batch_and_every_epoch(warm, tmp_path, recipe):
-    test_a_training_goes_on_where_it_was_killed(warm, tmp_path, recipe, every=1)
+    test_a_training_goes_on_where_it_was_killed(warm, tmp_path, recipe, every=1 if harness.IS_FULL else 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", ["no_momentum", "no_checkpoint"])
 def test_what_is_not_put_back_is_seen(warm, tmp_path, defect):
     whole = undisturbed(warm, tmp_path / "whole", "digits")

@@ -70,16 +70,17 @@ def sizes(warm, tmp_path, number):
     return whole, sorted({8 + (most + 32) * turn // number // 4 * 4 for turn in range(number)})
 
 
-def test_a_file_system_that_is_too_small(warm, tmp_path, number=8):
+def test_a_file_system_that_is_too_small(warm, tmp_path, number=3):
     whole, tried = sizes(warm, tmp_path, number)
     assert list(complaints(warm, tmp_path, whole, tried)) == []
 
 
 @pytest.mark.slow
-def test_a_file_system_of_fifty_sizes(warm, tmp_path):
-    test_a_file_system_that_is_too_small(warm, tmp_path, number=50)
+def test_a_file_system_of_many_sizes(warm, tmp_path):
+    test_a_file_system_that_is_too_small(warm, tmp_path, number=50 if harness.IS_FULL else 16)
 
 
+@pytest.mark.slow
 def test_what_a_small_file_system_keeps_half_written_is_seen(warm, tmp_path):
     whole, tried = sizes(warm, tmp_path, 12)
     assert any("left" in one for one in complaints(warm, tmp_path, whole, tried, defects=["leaves_parts"]))
@@ -105,9 +106,8 @@ def state(folder):
     }
 
 
-@pytest.mark.parametrize(
-    "left", ["log", *(pytest.param(left, marks=pytest.mark.slow) for left in ("nothing", "log and index"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("left", ["nothing", "log", "log and index"])
 def test_a_store_on_a_read_only_mount_is_read_by_every_command(warm, tmp_path, left):
     """Also one whose last records are still in the write-ahead log."""
     folder = lived(warm, tmp_path / "life", is_killed=left != "nothing")

@@ -65,6 +65,7 @@ def test_what_one_member_computed_the_other_finds(warm, tmp_path, shared, cluste
     store.close()
 
 
+@pytest.mark.slow
 def test_many_members_compute_each_step_once(warm, tmp_path, shared, cluster, rounds=5):
     folder = member(tmp_path / "crowd", shared)
     met = warm(folder, "crowd", processes=8, rounds=rounds, environment=cluster[1])
@@ -80,6 +81,7 @@ def test_eight_members_many_rounds(warm, tmp_path, shared, cluster):
     )
 
 
+@pytest.mark.slow
 def test_nothing_alive_is_collected(warm, tmp_path, shared, cluster):
     folder = member(tmp_path / "crowd", shared)
     met = warm(folder, "crowd", processes=4, rounds=6, collects=True, own_seeds=True, environment=cluster[1])

@@ -189,6 +189,7 @@ def test_rows_that_are_gone_are_said_to_be(tmp_path):
     assert [name for name in Reader(text).ids if name in SECTIONS] == list(SECTIONS)
 
 
+@pytest.mark.slow
 def test_thousands_of_large_rows_fit_into_five_megabytes(tmp_path):
     rows = lives.pictures(
         tmp_path / "rows", [f"class {n:02d}" for n in range(50)], "", per_label=24, side=128

@@ -131,6 +131,7 @@ def test_a_target_is_reached_by_what_loses_least_and_nothing_more_is_trained(lif
     assert search(life, target={"size_bytes": 700}).best.words == "finish int8"
 
 
+@pytest.mark.slow
 def test_climbing_stops_where_too_much_is_lost_and_goes_on_in_between(life):
     found = search(life, max_drop=0.01)
     tried = [point.chain[0][1]["speedup"] for point in found.points if len(point.chain) > 1]
@@ -158,6 +159,7 @@ def test_with_too_few_rows_to_tell_the_answer_is_cannot_and_says_why(life):
     assert any(point.refused.startswith("may have lost") for point in found.points)
 
 
+@pytest.mark.slow
 def test_a_form_that_is_slower_than_what_it_came_from_is_refused(life, monkeypatch):
     monkeypatch.setattr(programs, "latencies_ms", lambda given, **_: {
         name: 5.0 if one.precision == "int8" else 1.0 for name, one in given.items()})  # fmt: skip

@@ -45,6 +45,7 @@ def trained(data: li.Dataset) -> li.Model:
     return li.pretrain.train(data, net="mlp", epochs=9, rate=0.05, precision="float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", ["halving", "random"])
 def test_a_planted_policy_is_found_and_is_worth_its_rows(here, search):
     data = pictures(is_mirrored_later=True)
@@ -81,6 +82,7 @@ def test_rows_that_choose_are_not_rows_that_judge(here, monkeypatch):
     assert 0.4 < hunts[0].chooses_N.mean() < 0.6
 
 
+@pytest.mark.slow
 def test_a_search_of_the_same_seed_is_the_same(here):
     data = pictures(is_mirrored_later=True)
     model = trained(data)

@@ -193,6 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     wants_json = "--json" in argv
+    store = os.environ.get("LICHEN_STORE")
     try:
         given = parse(argv)
         if given.verb is None:
@@ -223,6 +224,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(disk_error(error, Path(error.filename)), wants_json)
     except Exception as error:  # noqa: BLE001 - the last line of the command line: our bug, said as one
         return _bug(error, wants_json)
+    finally:  # what `--store` set holds for this command alone
+        if store is None:
+            os.environ.pop("LICHEN_STORE", None)
+        else:
+            os.environ["LICHEN_STORE"] = store
 
 
 def _print(text: str) -> None:

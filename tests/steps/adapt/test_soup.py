@@ -67,6 +67,7 @@ def test_greedy_leaves_a_spoilt_ingredient_out_and_uniform_does_not(tuned):
     assert value(made(data, spoilt, *models[:2], method="uniform"), data) < best
 
 
+@pytest.mark.slow
 def test_batch_norms_of_an_average_are_measured_where_the_ingredients_differ(tuned):
     """The mean of running figures is not the figure of the mean net; what is measured is."""
     data, _ = tuned
@@ -99,6 +100,7 @@ def test_models_that_cannot_be_mixed_are_refused(tuned):
         made(data, models[0], slim)
 
 
+@pytest.mark.slow
 def test_a_recipe_names_the_ingredients(tmp_path):
     recipe = recipefile.parse(
         "lichen: 1\ndata: {source: digits, num_train: 200}\nsteps:\n"

@@ -34,6 +34,7 @@ def lives():
         }, data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["mlp", "cifar_resnet"])
 def test_the_work_is_halved_and_the_answers_are_kept(lives, net):
     models, data = lives
@@ -57,6 +58,7 @@ def test_the_work_is_halved_and_the_answers_are_kept(lives, net):
     assert sum(event["kind"] == "history" for event in events) == 2
 
 
+@pytest.mark.slow
 def test_equal_calls_give_equal_bits(lives):
     models, data = lives
     with session.using(Session()):
@@ -66,6 +68,7 @@ def test_equal_calls_give_equal_bits(lives):
     assert first.digest == second.digest != other.digest
 
 
+@pytest.mark.slow
 def test_a_pruned_net_is_exported_and_quantized_like_any_other(lives):
     """Also where the stream itself was narrowed, so that shortcuts choose their channels."""
     models, data = lives
@@ -99,6 +102,7 @@ def planted(monkeypatch):
     })  # fmt: skip
 
 
+@pytest.mark.slow
 def test_by_latency_a_width_is_chosen_that_the_clock_rewards(lives, planted):
     models, data = lives
     model = models["cifar_resnet"]

@@ -153,6 +153,7 @@ def test_it_says_so_where_int8_is_not_worth_it(ms, size, words):
     assert [kind for kind, _ in said] == ["warning"] and words in said[0][1]
 
 
+@pytest.mark.slow
 def test_the_layer_beside_a_planted_wide_channel_is_the_most_sensitive(life):
     """One channel a thousand times as loud, and heard a thousandth as much: the same answers in float32.
 

@@ -30,6 +30,7 @@ def filters(model):
     return {name: model.weights()[f"{name}.weight"].numpy() for name in model.assets["masks"]["layers"]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["global", "layer"])
 def test_the_share_asked_for_is_zero_after_training_and_in_the_export(life, pattern):
     model, _ = sparse(life, sparsity=0.7, pattern=pattern, epochs=2)
@@ -55,6 +56,7 @@ def test_two_of_every_four_are_zero_after_training(life):
         assert ((fours != 0).sum(2) <= 2).all()
 
 
+@pytest.mark.slow
 def test_a_later_training_keeps_the_zeros(life):
     model, _ = sparse(life, sparsity=0.6, epochs=1)
     with session.using(Session()):
@@ -64,6 +66,7 @@ def test_a_later_training_keeps_the_zeros(life):
     assert tuned.digest != model.digest
 
 
+@pytest.mark.slow
 def test_rounds_zero_more_and_more(life):
     model, said = sparse(life, sparsity=0.8, rounds=2, round_epochs=1, epochs=1)
     found = np.concatenate([weight.ravel() for weight in filters(model).values()])
@@ -73,6 +76,7 @@ def test_rounds_zero_more_and_more(life):
     assert any("zeros in" in text and "packed" in text for text in said)
 
 
+@pytest.mark.slow
 def test_nothing_is_claimed_that_the_clock_does_not_say(life, monkeypatch):
     from lichen.steps.compress import sparsify as room
 

@@ -87,6 +87,7 @@ def test_equal_models_make_equal_programs_for_phones(life):
     assert graph.executorch_of(model) == graph.executorch_of(model)
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_of_a_phone_may_change_between_calls(life):
     pytest.importorskip("executorch")
     model, data = life
@@ -110,6 +111,7 @@ def test_the_runtime_is_a_recorded_decision_and_is_replayed(life):
     assert f"{replayed.runtime}/{replayed.precision}" == other
 
 
+@pytest.mark.slow
 def test_bfloat16_is_used_only_where_it_is_asked_for(life):
     model, data = life
     with session.using(Session()):

@@ -224,6 +224,7 @@ def test_cifar_reads_with_its_class_names():
     assert rows.batch([0, 5]).shape == (2, 3, 32, 32)
 
 
+@pytest.mark.slow
 @needs_data
 def test_mnist_reads_with_its_shapes():
     data = li.load(source="mnist")
