@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from lichen.core.errors import DataError, LichenError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
-from lichen.engine import backend, feeds, pictures, runtimes, supervised
+from lichen.engine import backend, feeds, memory, pictures, runtimes, supervised
 from lichen.engine.task import task_of
 
 KEPT = 4
@@ -78,10 +79,9 @@ def logits(
     """float32 (N, K) of uint8 pixels (N, C, H, W), or of a text's numbers int32 (N, T)."""
     if len(images_u8) == 0:
         raise DataError("there must be at least one row to answer about")
-    run = runner(value, device=device)
-    return np.concatenate(
-        [run(images_u8[start : start + batch_size]) for start in range(0, len(images_u8), batch_size)]
-    )
+    run, starts = runner(value, device=device), range(0, len(images_u8), batch_size)
+    with memory.kept() if len(starts) > 1 else nullcontext():
+        return np.concatenate([run(images_u8[start : start + batch_size]) for start in starts])
 
 
 def runner(value: Model | Program, *, threads: int | None = None, device: str = "cpu") -> Runner:

@@ -130,7 +130,28 @@ def _openvino(files: Mapping[str, memoryview], threads: int | None, precision: s
         found = kept.request.infer([np.ascontiguousarray(images_BCHW)], share_inputs=True, share_outputs=True)
         return np.array(found[0], np.float32)
 
-    return run
+    return alone_at_first(run)
+
+
+def alone_at_first(run: Runner) -> Runner:
+    """The first answer of a process is computed by one thread, the others wait for it.
+
+    OpenVINO's bindings fill tables at their first use and give up Python's lock meanwhile: two threads that
+    come first at once wait for each other for ever.
+    """
+
+    def told(images_BCHW: np.ndarray) -> np.ndarray:
+        if _has_answered.is_set():
+            return run(images_BCHW)
+        with _first:
+            found = run(images_BCHW)
+            _has_answered.set()
+            return found
+
+    return told
+
+
+_first, _has_answered = threading.Lock(), threading.Event()
 
 
 # A process that answers by ONNX or OpenVINO alone must not carry torch: 700 MB and seconds of start.

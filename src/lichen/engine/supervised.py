@@ -246,5 +246,10 @@ def outputs_of(
     with torch.inference_mode():
         for start in range(0, len(images_NCHW), batch_size):
             x_BCHW = torch.from_numpy(np.array(images_NCHW[start : start + batch_size])).to(device)
-            parts.append(views.answered(module, task.inputs(x_BCHW, assets), assets).float().cpu())
+            parts.append(views.answered(module, _laid(task.inputs(x_BCHW, assets)), assets).float().cpu())
     return torch.cat(parts).numpy()
+
+
+def _laid(x: Tensor) -> Tensor:
+    """Pictures with their channels last, which convolutions of a CPU read up to twice as fast."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
