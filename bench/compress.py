@@ -5,8 +5,6 @@ at 224 px: its answers are real, and whether int8 keeps them is asked first, on 
 the same uint8 picture, normalise it and answer; the peers quantize the very graph that lichen exports, after
 the preparation that ONNX Runtime asks for, on the same calibration rows. One thread each, in one process,
 each side warmed before each of its turns.
-
---resnet56 lives recipes/cifar10.yaml instead (an hour of CPU) and prints what its steps kept and gained.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import lichen as li
-from lichen.core import life, machine, recipefile, session, tally
+from lichen.core import machine, session
 from lichen.engine import answer, graph, intervals, macs, programs, quantizers, runtimes
 
 SIDE = 224
@@ -48,7 +46,6 @@ LEVEL = 0.97
 """Not slower: as fast as times can tell."""
 DROP = 0.01
 """Of accuracy, paired, that int8 and the pruned net may have lost on the pictures asked."""
-LIFE = {"macs": 2.1, "test accuracy": 0.93, "latency over macs": 0.85, "int8 drop": 0.002}
 
 Runner = Callable[[np.ndarray], np.ndarray]
 
@@ -256,40 +253,6 @@ def layers_of(program: li.Program) -> dict[str, int]:
     return counts
 
 
-def resnet56() -> dict[str, Any]:
-    """What pruning and int8 kept of ResNet-56 on CIFAR-10, by the recipe."""
-    start = time.process_time()
-    steps: list[tuple[str, Any]] = []
-    recipe = recipefile.read(Path(__file__).parents[1] / "recipes" / "cifar10.yaml")
-    chain = life.run(recipe, session.current(), lambda line, value, _: steps.append((line.step, value)))
-    cpu_min = (time.process_time() - start) / 60
-    models = [value for _, value in steps if isinstance(value, li.Model)]
-    whole, pruned, small = models[0], models[-1], chain.current["model"]
-    data, shape = chain.current["data"], whole.assets["image_shape"]
-    assert isinstance(data, li.Dataset) and isinstance(small, li.Program)
-    test = {name: tally.evaluate(value, data, "test", session.current())
-            for name, value in (("whole", whole), ("pruned", pruned), ("int8", small))}  # fmt: skip
-    work = [macs.count(one.torch(), shape) for one in (whole, pruned)]
-    forms = {"whole": plain(whole), "pruned": plain(pruned), "int8": small}
-    ms = programs.latencies_ms(forms, threads=[1], limit_s=5.0)
-    loss = test["pruned"].answers()["outcome"].numpy() - test["int8"].answers()["outcome"].numpy()
-    drop = [round(float(x), 4) for x in (loss.mean(), *intervals.paired(loss.astype(np.float64)))]
-    gain, share = work[0] / work[1], ms["whole"] / ms["pruned"] / (work[0] / work[1])
-    met = {
-        "macs": gain >= LIFE["macs"], "test accuracy": test["pruned"].value >= LIFE["test accuracy"],
-        "latency over macs": share >= LIFE["latency over macs"], "int8 drop": drop[0] <= LIFE["int8 drop"],
-    }  # fmt: skip
-    figures = {
-        "macs": round(gain, 2), "latency over macs": round(share, 2), "ms": ms, "int8 drop": drop, "met": met,
-        "test": {name: [round(scores.value, 4), *np.round(scores.interval, 4).tolist()]
-                 for name, scores in test.items()},
-        "cpu minutes": round(cpu_min, 1),
-    }  # fmt: skip
-    for name, figure in figures.items():
-        print(f"{name:20s} {figure}")
-    return {"figures": figures, "goal": LIFE, "ok": all(met.values()) and cpu_min <= 60}
-
-
 def plain(model: li.Model) -> li.Program:
     """The float32 form of a model that ONNX Runtime runs."""
     return programs.candidates(model, programs.files_of(model), runtime="onnxruntime")["onnxruntime/float32"]
@@ -298,15 +261,12 @@ def plain(model: li.Model) -> li.Program:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rows, epochs and rounds")
-    parser.add_argument(
-        "--resnet56", action="store_true", help="the bars of ResNet-56 by recipes/cifar10.yaml"
-    )
     parser.add_argument("--speedup", type=float, default=3.0, help="of pruning ResNet-18, in work")
     parser.add_argument("--store", help="keep what was made here, so that a second run only measures")
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, session.opened(given.store or Path(folder, ".lichen")):
-        found = resnet56() if given.resnet56 else resnet18(QUICK if given.quick else FULL, given.speedup)
+        found = resnet18(QUICK if given.quick else FULL, given.speedup)
     facts = machine.environment()
     print(
         f"torch {torch.__version__}, onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__},"
