@@ -254,3 +254,13 @@ def uneven(data):
     return li.arrays(np.concatenate([train.images[kept], judges.images]),
                      np.concatenate([train.targets[kept], judges.targets]),
                      splits=["train"] * len(kept) + ["validation"] * len(judges))  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [{"optimizer": "muon"}, {"lookahead": 2}])
+def test_other_ways_of_a_step_learn_as_well_and_keep_what_is_frozen(changes):
+    data, start = rows(), model()
+    after = tuned(start, data, freeze="stem", epochs=2, head_epochs=0, **changes)
+    plain = tuned(start, data, freeze="stem", epochs=2, head_epochs=0)
+    moved = changed(start, after)
+    assert moved and moved == changed(start, plain)
+    assert any(not torch.equal(tensors(after)[name], tensors(plain)[name]) for name in moved)

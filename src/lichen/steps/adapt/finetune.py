@@ -36,7 +36,7 @@ def finetune(
     rates: dict | None = None,
     gradual: Fraction = 0.0,
     batch_size: Count | None = None,
-    optimizer: Literal["sgd", "adam", "adamw"] = "adamw",
+    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "adamw",
     rate: Positive | None = None,
     head_rate: Positive = 0.003,
     weight_decay: Positive = 0.01,
@@ -47,6 +47,7 @@ def finetune(
     balance: Literal["none", "weights", "sampling"] = "none",
     clip: Positive | None = None,
     ema: Fraction | None = None,
+    lookahead: Count | None = None,
     patience: Natural | None = None,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     seed: Seed = 0,
@@ -72,6 +73,7 @@ def finetune(
         gradual: the share of the epochs over which layers join the training one by one, the head first
             (Howard and Ruder 2018, section 3.3); 0: all from the start.
         batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
+        optimizer: muon moves hidden matrices and filters along orthogonal directions, all else by sgd.
         rate: the peak rate; None: the optimizer's usual one.
         head_rate: that of the new head alone.
         warmup: epochs over which the rate rises.
@@ -79,6 +81,7 @@ def finetune(
         balance: weights lets rows of rare classes count more; sampling lets all classes come equally often.
         clip: the longest gradient; longer ones are scaled down.
         ema: decay of a running average of the weights, which then answers.
+        lookahead: every so many steps the weights go back half the way; a smoother path.
         patience: epochs without a better validation figure before it stops; the best epoch is kept.
         precision: of the arithmetic; auto: the fastest on this machine, a recorded decision.
         loss: (outputs, targets) -> a scalar or one number per row, in place of the task's.
@@ -92,7 +95,7 @@ def finetune(
     settings = Settings(
         epochs=epochs, optimizer=optimizer, rate=rate, weight_decay=weight_decay, momentum=momentum,
         layer_decay=layer_decay, parts=rates or {}, gradual=gradual, schedule=schedule, warmup=warmup,
-        clip=clip, ema=ema, patience=patience, precision=precision, seed=seed,
+        clip=clip, ema=ema, lookahead=lookahead, patience=patience, precision=precision, seed=seed,
     )  # fmt: skip
     lesson = Lesson(
         task=task, data=data, assets=began.assets, batch_size=batch_size, label_smoothing=label_smoothing,
