@@ -21,6 +21,8 @@ class Dataset(Value):
 
     `manifest["splits"][name]` is `{"num_rows", "digest", "rows": {"blob"}, "index": {"blob"}}`: `rows` packs
     16 bytes per row, `index` says where the reader finds each (file and position, or offsets into a blob).
+    A split whose rows lie elsewhere than those of the others names its own `reader`; `provenance` says of
+    each row where it comes from, and `num_synthetic` how many were drawn from a generator.
 
     Args:
         root: the folder or file the rows lie under; not part of the digest. None when blobs hold them.
@@ -49,9 +51,14 @@ class Dataset(Value):
         """Augmentation operations applied to train rows, per batch, with per-row draws."""
         return self.manifest["policy"]
 
+    def reader(self, split: str) -> Mapping[str, Any]:
+        """`{"name", "options"}` of what reads the rows of a split."""
+        return self.splits[split].get("reader") or self.manifest.get("reader") or {}
+
     @property
-    def reader(self) -> Mapping[str, Any]:
-        return self.manifest["reader"]
+    def num_synthetic(self) -> int:
+        """Train rows that were drawn from a generator."""
+        return self.splits["train"].get("num_synthetic", 0) if "train" in self.splits else 0
 
     def num_rows(self, split: str) -> int:
         return self.splits[split]["num_rows"] if split in self.splits else 0
@@ -110,6 +117,8 @@ class Dataset(Value):
 
     def facts(self) -> dict[str, str]:
         facts = {name: count_text(self.num_rows(name)) for name in SPLITS if name in self.splits}
+        if self.num_synthetic:
+            facts["synthetic"] = count_text(self.num_synthetic)
         if self.labels:
             facts["labels"] = str(len(self.labels))
         if self.policy:

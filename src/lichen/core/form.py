@@ -77,13 +77,17 @@ ASSETS = {
     "tokenizer?": {"kind": str, "special": [str], "merges": [str]}, "max_tokens?": length_of_text,
 }  # fmt: skip
 INTERVAL = {"value": number, "low": number, "high": number}
-SPLIT = {"num_rows": natural, "digest": blob, "rows": PIECE, "index?": PIECE, "content?": PIECE}
+READER = {"name": str, "options": Each(text_or_none)}
+SPLIT = {
+    "num_rows": natural, "digest": blob, "rows": PIECE, "index?": PIECE, "content?": PIECE, "reader?": READER,
+    "provenance?": {"names": [str], "blob": blob}, "num_synthetic?": natural,
+}  # fmt: skip
 IMAGE = {"channels": natural, "height": Maybe(natural), "width": Maybe(natural)}
 PART = {"net": Maybe(str), "options": dict, "weights": Each(tensor), "base?": blob, "adapter?": dict}
 FORMS: dict[str, Form] = {
     "dataset": {
         "splits": Each(SPLIT), "policy": [{"op": str}],
-        "reader?": {"name": str, "options": Each(text_or_none)},
+        "reader?": READER,
         "schema": {"labels?": [str], "columns?": Each(str), "image?": IMAGE, "text?": dict},
     },
     "environment": {},

@@ -1,4 +1,7 @@
-"""guard: test opens only to be measured on, and its rows are in nothing that was learnt from."""
+"""guard: test opens only to be measured on, and its rows are in nothing that was learnt from.
+
+Rows that were drawn from a generator stand in train alone: nothing is judged by what a model made up.
+"""
 
 from __future__ import annotations
 
@@ -91,9 +94,11 @@ def check(
 
     Raises:
         LeakError: a step that returns anything but Scores opens test, or takes Scores of test; or rows of
-            test stand in data behind the value that is measured.
+            test stand in data behind the value that is measured; or rows to judge by are synthetic.
     """
     given = [value for value in values.values() if value is not None]
+    for data in given:
+        check_real(data)
     kinds = set(signature.returns) | set(signature.fields.values())
     if kinds != {"Scores"}:
         if "test" in signature.opens(options):
@@ -108,6 +113,20 @@ def check(
         for data in (value for value in given if value.kind == "dataset"):
             for value in given:
                 _check_behind(value, data, session)  # type: ignore[arg-type]
+
+
+def check_real(data: Value) -> None:
+    """Refuses a Dataset whose rows to be judged by were drawn from a generator.
+
+    Raises:
+        LeakError: it has such rows; says how many, and in which split.
+    """
+    for name, split in data.manifest["splits"].items() if data.kind == "dataset" else ():
+        if name != "train" and split.get("num_synthetic"):
+            raise LeakError(
+                f"{split['num_synthetic']} rows of {name} are synthetic; only train may have such",
+                hint="generate.extend adds rows to train and to no other split",
+            )
 
 
 def check_captured(owner: str, used: str, value: Value) -> None:

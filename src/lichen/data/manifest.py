@@ -52,17 +52,10 @@ def dataset(
     memory = Memory()
     labels = [] if "label" not in columns else list(names) if names is not None else class_names(parts)
     is_multi = any(are_several(rows.labels) for rows in parts.values())
-    splits = {}
-    for name, rows in parts.items():
-        entry = {
-            "num_rows": rows.num_rows,
-            "digest": hashlib.sha256(rows.digests.tobytes()).hexdigest(),
-            "rows": {"blob": memory.put(rows.digests.tobytes())},
-            "index": {"blob": memory.put(_pack(rows, targets_of(rows, labels)))},
-        }
-        if contents is not None:
-            entry["content"] = {"blob": memory.put(contents[name])}
-        splits[name] = entry
+    splits = {
+        name: entry(rows, targets_of(rows, labels), memory, contents[name] if contents is not None else None)
+        for name, rows in parts.items()
+    }
     schema = {"columns": dict(columns), "labels": labels, **_row_schema(shape)}
     if is_multi:
         schema["are_labels_several"] = True
@@ -71,6 +64,25 @@ def dataset(
         "splits": splits, "policy": [],
     }  # fmt: skip
     return Dataset(manifest=manifest, blobs=memory, root=None if root is None else str(root))
+
+
+def entry(
+    rows: Part, targets: np.ndarray, memory: Memory, content: bytes | memoryview | None
+) -> dict[str, Any]:
+    """What a manifest says of a split.
+
+    Args:
+        memory: takes the blobs.
+        content: the bytes that hold the rows; None when they lie in files.
+    """
+    held = {} if content is None else {"content": {"blob": memory.put(content)}}
+    return {
+        "num_rows": rows.num_rows,
+        "digest": hashlib.sha256(rows.digests.tobytes()).hexdigest(),
+        "rows": {"blob": memory.put(rows.digests.tobytes())},
+        "index": {"blob": memory.put(_pack(rows, targets))},
+        **held,
+    }
 
 
 def _row_schema(shape: tuple[int, int, int] | None) -> dict[str, Any]:
@@ -112,7 +124,7 @@ def located(data: Dataset, split: str) -> tuple[Located, np.ndarray]:
     """
     entry = data.require(split)
     image = data.schema.get("image")
-    if not entry.get("index") or not (image or data.schema.get("text")) or not data.manifest.get("reader"):
+    if not entry.get("index") or not (image or data.schema.get("text")) or not data.reader(split):
         raise DataError(f"split `{split}` must say where its rows lie; it does not", where=data.root)
     _check_apart(data, split)
     num_labels = len(data.labels) if data.schema.get("are_labels_several") else None
@@ -121,7 +133,7 @@ def located(data: Dataset, split: str) -> tuple[Located, np.ndarray]:
     content = data.blobs.get(entry["content"]["blob"]) if entry.get("content") else None
     places = Located(
         root=Path(data.root) if data.root is not None and content is None else None, files=files, file=file,
-        position=position, length=length, options=data.reader["options"], content=content,
+        position=position, length=length, options=data.reader(split)["options"], content=content,
         shape=(image["channels"], image["height"] or 0, image["width"] or 0) if image else None,
     )  # fmt: skip
     return places, targets
@@ -137,14 +149,13 @@ def digests(data: Dataset, split: str) -> np.ndarray:
 
 def num_common(data: Dataset, split: str, other: Dataset, other_split: str) -> int:
     """Rows of a split whose content also stands in a split of this or other data, closed ones included."""
-    ids, others = (
-        ids_of(np.frombuffer(blobs.get(entry["rows"]["blob"]), np.uint8).reshape(-1, DIGEST_BYTES))
-        for blobs, entry in (
-            (guard.reopened(data.blobs), data.splits[split]),
-            (guard.reopened(other.blobs), other.splits[other_split]),
-        )
-    )
-    return int(np.isin(ids, others).sum())
+    return int(np.isin(ids(data, split), ids(other, other_split)).sum())
+
+
+def ids(data: Dataset, split: str) -> np.ndarray:
+    """uint64 (N,): what tells equal rows, of any split: of a closed one no more than that is read."""
+    packed = guard.reopened(data.blobs).get(data.splits[split]["rows"]["blob"])
+    return ids_of(np.frombuffer(packed, np.uint8).reshape(-1, DIGEST_BYTES))
 
 
 def _check_apart(data: Dataset, split: str) -> None:

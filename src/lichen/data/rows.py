@@ -31,7 +31,7 @@ def read(data: Dataset, split: str) -> Rows:
     _require_place(data, places, split)
     held: dict[str, Any] = dict(
         split=split, identity=data.with_policy(()).identity((split,)),
-        reader=find.load(f"lichen.data.readers.{data.reader['name']}"),
+        reader=find.load(f"lichen.data.readers.{data.reader(split)['name']}"),
         located=places, digests=digests, targets=targets, ids=ids_of(digests),
     )  # fmt: skip
     return Texts(**held) if places.shape is None else Images(**held, shape=places.shape)
@@ -43,7 +43,7 @@ def _require_place(data: Dataset, places: Located, split: str) -> None:
     Raises:
         DataError: neither a folder nor the Dataset has them, or no reader knows them.
     """
-    name, known = data.reader["name"], find.shelf("data/readers")
+    name, known = data.reader(split)["name"], find.shelf("data/readers")
     if name not in known:
         raise DataError(f"no reader `{name}` is known", hint=nearest(str(name), known))
     if (places.content is None) != (name != "arrays") or (places.content is None and places.root is None):
