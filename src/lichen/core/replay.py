@@ -21,6 +21,7 @@ def replay(
     *,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     without: Set[str] = frozenset(),
+    instead: Mapping[str, Value] | None = None,
     seed: int = 0,
     decides_again: bool = False,
     outside: Callable[[str], Value] | None = None,
@@ -31,6 +32,7 @@ def replay(
     Args:
         options: changed options by call id.
         without: ids of calls to pass over: their output is their input of the same kind.
+        instead: values by the digest of inputs whose place they take; what only led to those is not run.
         seed: master seed; 0 keeps every recorded seed, another changes all of them by it.
         decides_again: measure instead of taking the recorded decisions.
         outside: finds values that no recorded call made, by digest.
@@ -41,8 +43,16 @@ def replay(
         StepError: the replay was ended before the target.
     """
     made: dict[tuple[str, str], Value] = {}
+    others, touched = instead or {}, set[str]()
+    needed = _needed(target.call, without, others)
     for call in target.call.history():
-        values = {name: _input(ref, made, session, outside) for name, ref in call.inputs.items()}
+        if call.id not in needed:
+            continue
+        taken = _kept_inputs(call) if call.id in without else call.inputs
+        values = {name: others.get(ref.digest) or _input(ref, made, session, outside)
+                  for name, ref in taken.items()}  # fmt: skip
+        if any(ref.digest in others or (ref.made and ref.made.call.id in touched) for ref in taken.values()):
+            touched.add(call.id)  # what it decided was about other inputs
         if call.id in without:
             made[call.id, ONLY] = passed_over(call, values)
             continue
@@ -50,7 +60,9 @@ def replay(
         one = step.by_address(call.step)
         result = calling.execute(
             one, calling.bind(one.signature, (), values), given, session,
-            decisions=None if decides_again or given != recorded_options(call, 0) else call.decisions,
+            decisions=None
+            if decides_again or call.id in touched or given != recorded_options(call, 0)
+            else call.decisions,
         )  # fmt: skip
         outputs = fields_of(result)
         made.update({(call.id, name): value for name, value in outputs.items()})
@@ -59,6 +71,27 @@ def replay(
     if (target.call.id, target.field) not in made:
         raise StepError("the replay ended before its target")
     return made[target.call.id, target.field]
+
+
+def _needed(target: Call, without: Set[str], instead: Mapping[str, Value]) -> set[str]:
+    """Ids of the calls whose outputs a replay asks for."""
+    needed: set[str] = set()
+    waiting = [target]
+    while waiting:
+        call = waiting.pop()
+        if call.id not in needed:
+            needed.add(call.id)
+            taken = _kept_inputs(call) if call.id in without else call.inputs
+            waiting += [
+                ref.made.call for ref in taken.values() if ref.made is not None and ref.digest not in instead
+            ]
+    return needed
+
+
+def _kept_inputs(call: Call) -> dict[str, Ref]:
+    """The input that stands in for a call that is passed over."""
+    (kind,) = call.kinds.values()
+    return dict(next([pair] for pair in call.inputs.items() if pair[1].kind == kind))
 
 
 def recorded_options(call: Call, seed: int) -> dict[str, Any]:
