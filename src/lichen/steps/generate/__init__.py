@@ -1,0 +1,1 @@
+"""generate: rows that nobody recorded, and what they are worth."""
