@@ -291,6 +291,17 @@ class _Deploy:
 
 deploy: _Deploy
 
+class _Generate:
+    def extend(
+        self,
+        data: Dataset,
+        synthetic: Dataset,
+    ) -> Dataset:
+        """add the train rows of synthetic data to those of real data; rows that judge stay real"""
+        ...
+
+generate: _Generate
+
 class _Prepare:
     def bpe(
         self,
@@ -441,6 +452,17 @@ class _Studies:
         tolerance: float = ...,
     ) -> Any:
         """replays a life in a fresh process and compares digests, step by step"""
+        ...
+    def worth_of_synthetic(
+        self,
+        value: Value,
+        synthetic: Value | None = None,
+        *,
+        ops: list[str | dict[str, float]] | None = ...,
+        seeds: int = ...,
+        level: float = ...,
+    ) -> Any:
+        """train with and without synthetic rows, and take them only when they win on real rows"""
         ...
 
 studies: _Studies

@@ -32,7 +32,7 @@ def _answer(given: Namespace) -> Answer:
 def _flag(name: str, option: Option) -> tuple[tuple[str, ...], dict[str, Any]]:
     kinds = {"int": int, "float": float, "dict": _mapping}
     keywords: dict[str, Any] = {
-        "type": kinds.get(option.kind, str),
+        "type": _listed if option.is_list else kinds.get(option.kind, str),
         "help": f"{_wanted(option)} (default {option.default})",
     }
     if option.choices:
@@ -51,6 +51,16 @@ def _mapping(text: str) -> dict[str, Any]:
     whole = text if text.lstrip().startswith("{") else f"{{{text.replace('=', ': ')}}}"
     found = recipefile.plain(whole, text)
     assert isinstance(found, dict)
+    return found
+
+
+def _listed(text: str) -> list[Any]:
+    """`flip,rotate=15`, or a list as YAML."""
+    from lichen.core import recipefile
+
+    items = [f"{{{item.replace('=', ': ')}}}" if "=" in item else item for item in text.split(",")]
+    found = recipefile.plain(text if text.lstrip().startswith("[") else f"[{', '.join(items)}]", text)
+    assert isinstance(found, list)
     return found
 
 
