@@ -299,6 +299,52 @@ class _Generate:
     ) -> Dataset:
         """add the train rows of synthetic data to those of real data; rows that judge stay real"""
         ...
+    def gan(
+        self,
+        data: Dataset,
+        *,
+        loss: Literal['minmax', 'nonsaturating', 'hinge', 'wasserstein', 'relativistic'] = ...,
+        epochs: int = ...,
+        generator: str = ...,
+        generator_options: dict[str, Any] | None = ...,
+        discriminator: str = ...,
+        discriminator_options: dict[str, Any] | None = ...,
+        num_codes: int = ...,
+        image_size: int | None = ...,
+        batch_size: int | None = ...,
+        rate: float = ...,
+        discriminator_rate: float | None = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        schedule: Literal['constant', 'linear', 'cosine'] = ...,
+        critic_steps: int = ...,
+        penalty: float | None = ...,
+        spectral_norm: bool = ...,
+        diffaugment: Literal['none', 'translation', 'translation_cutout', 'all'] = ...,
+        balance: Literal['none', 'sampling'] = ...,
+        ema: float = ...,
+        precision: Literal['auto', 'float32', 'bfloat16'] = ...,
+        seed: int = ...,
+    ) -> Any:
+        """a generator learns to make pictures of each class that a discriminator cannot tell from real ones"""
+        ...
+    def synthesize(
+        self,
+        generator: Model,
+        data: Dataset,
+        classifier: Model | None = None,
+        *,
+        ratio: float = ...,
+        ratios: dict[str, Any] | None = ...,
+        confidence: float = ...,
+        min_distance: float = ...,
+        max_distance: float | None = ...,
+        truncation: float | None = ...,
+        tries: int = ...,
+        seed: int = ...,
+    ) -> Dataset:
+        """draw labelled rows from a generator into train, those alone that pass a sieve"""
+        ...
 
 generate: _Generate
 
@@ -330,6 +376,15 @@ class _Prepare:
         keep: bool = ...,
     ) -> Dataset:
         """find data by name, divide it into train, validation and test, and name every row by its content"""
+        ...
+    def thin(
+        self,
+        data: Dataset,
+        *,
+        shares: dict[str, Any],
+        seed: int = ...,
+    ) -> Dataset:
+        """keep a share of the train rows of some classes, to see what rare ones cost and what helps them"""
         ...
 
 prepare: _Prepare

@@ -19,11 +19,16 @@ SMALL = {
     "max_drop": 1.0,
     "max_changed": 1.0,
     "tolerance": 0.01,
+    "max_distance": None,
 }
 """Options by name that keep a run short, whatever the step."""
 OF_TEXTS = ("prepare.bpe",)
 """Steps that take data of texts; the others take pictures."""
-OUTSIDE = {"prepare.load": {"source": "digits"}, "pretrain.load": {"net": "mlp", "weights": None}}
+OUTSIDE = {
+    "prepare.load": {"source": "digits"},
+    "pretrain.load": {"net": "mlp", "weights": None},
+    "prepare.thin": {"shares": {"a": 0.5}},
+}
 
 
 def data(address, seed=0):
@@ -43,6 +48,8 @@ def inputs(read):
             found["Model"] = step.by_address("pretrain.train")(rows, net="mlp", epochs=1)
         if any(taken.kinds == ("Program",) for taken in read.values):
             found["Program"] = step.by_address("deploy.export")(found["Model"], rows)
+        if any(taken.name == "generator" for taken in read.values):
+            found["Model"] = step.by_address("generate.gan")(rows, epochs=1, precision="float32").generator
     return {taken.name: next((found[kind] for kind in taken.kinds if kind in found), None)
             for taken in read.values if not taken.may_be_none}  # fmt: skip
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from lichen.core import guard
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, LeakError, UnsafeInputError, nearest
-from lichen.core.value import Memory
+from lichen.core.value import Chain, Memory
 from lichen.data.labels import are_several, as_text, words
 from lichen.data.scan import DIGEST_BYTES, Located, Part, class_names, ids_of
 
@@ -83,6 +84,20 @@ def entry(
         "index": {"blob": memory.put(_pack(rows, targets))},
         **held,
     }
+
+
+def only(data: Dataset, split: str, rows: np.ndarray) -> Dataset:
+    """The data with some rows of a split, which lie where they lay."""
+    places, targets = located(data, split)
+    kept = Part(
+        digests=digests(data, split)[rows], labels=[""] * len(rows), files=places.files,
+        file=places.file[rows], position=places.position[rows], length=places.length[rows],
+    )  # fmt: skip
+    memory, was = Memory(), data.splits[split]
+    held = {name: was[name] for name in ("content", "reader") if name in was}
+    told = {**entry(kept, targets[rows], memory, None), **held}
+    whole = {**data.manifest, "splits": {**data.splits, split: told}}
+    return replace(data, manifest=whole, blobs=Chain((memory, data.blobs)), made=None)
 
 
 def _row_schema(shape: tuple[int, int, int] | None) -> dict[str, Any]:

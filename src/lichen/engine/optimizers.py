@@ -82,8 +82,16 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Adam (Kingma and Ba 2015), or AdamW with decay apart from the gradient (Loshchilov and Hutter 2019)."""
 
-    def __init__(self, groups: list[dict[str, Any]], *, is_decoupled: bool) -> None:
+    def __init__(
+        self,
+        groups: list[dict[str, Any]],
+        *,
+        is_decoupled: bool,
+        beta1: float = BETA1,
+        beta2: float = BETA2,
+    ) -> None:
         super().__init__(groups)
+        self.betas = (beta1, beta2)
         self.kernel = torch._fused_adamw_ if is_decoupled else torch._fused_adam_
 
     def update(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
@@ -91,8 +99,8 @@ class Adam(Optimizer):
         torch._foreach_add_(counts, 1.0)
         self.kernel(
             parameters, gradients, self.held(parameters, "mean"), self.held(parameters, "square"), [], counts,
-            lr=group["lr"], beta1=BETA1, beta2=BETA2, weight_decay=group["weight_decay"], eps=EPSILON,
-            amsgrad=False, maximize=False,
+            lr=group["lr"], beta1=self.betas[0], beta2=self.betas[1], weight_decay=group["weight_decay"],
+            eps=EPSILON, amsgrad=False, maximize=False,
         )  # fmt: skip
 
     def _counts(self, parameters: list[Tensor]) -> list[Tensor]:

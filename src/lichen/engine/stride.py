@@ -26,7 +26,7 @@ def stride(job: Job, trainee: Trainee, net: nn.Module, batch: Batch) -> Fault | 
     counters, (rank, world) = trainee.counters, ranks()
     step, num_rows = counters["step"], len(batch.targets)
     rate = rate_at(job, trainee, step)
-    _seed(execution.mixed(job.settings.seed, step * world + rank), job.device)
+    reseed(execution.mixed(job.settings.seed, step * world + rank), job.device)
     value = _descended(job, net, batch, world).item()
     # Ranks must agree: they share the reduced gradient, not the loss.
     is_fine = are_finite(job.parameters) if job.settings.clip is None else _clipped(job)
@@ -54,7 +54,8 @@ def rate_at(job: Job, trainee: Trainee, step: int) -> float:
     return job.peak_rate * trainee.counters["rate_scale"] * shape
 
 
-def _seed(seed: int, device: str) -> None:
+def reseed(seed: int, device: str) -> None:
+    """Starts torch's generators anew."""
     torch.default_generator.manual_seed(seed)
     if device != "cpu":
         torch.cuda.manual_seed(seed)

@@ -1,0 +1,91 @@
+"""generator: pictures from codes and classes: a small map that transposed convolutions double up to size.
+
+Every layer's scale and shift are told by code and class together (self-modulation: Chen et al. 2019). A
+transposed 4x4 convolution of stride 2 computes four products where enlarging and a 3x3 one compute nine.
+
+Shapes: B rows, K classes, Z numbers of a code, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lichen.core.errors import OptionError
+
+TAKES = "codes"
+"""(B, K + Z): the share of each class, which is 1 of one for a row of that class, then the code."""
+SMALLEST = 4
+"""The side that is never halved further: sides of 8, 16, 32, 64 start there, 28 starts at 7."""
+
+
+def num_halvings(side: int) -> int:
+    """How often a side can be halved without a rest before it falls below SMALLEST."""
+    count = 0
+    while side % 2 == 0 and side // 2 >= SMALLEST:
+        side, count = side // 2, count + 1
+    return count
+
+
+class Modulated(nn.Module):
+    """Batch-norm whose scale and shift come from the code."""
+
+    def __init__(self, num_inputs: int, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.told = nn.Linear(num_inputs, 2 * channels)
+        nn.init.normal_(self.told.weight, std=0.02)
+        nn.init.zeros_(self.told.bias)
+
+    def forward(self, x_BCHW: Tensor, code_BZ: Tensor) -> Tensor:
+        scale_BC, shift_BC = self.told(code_BZ).chunk(2, 1)
+        return self.norm(x_BCHW) * (1.0 + scale_BC[:, :, None, None]) + shift_BC[:, :, None, None]
+
+
+class Generator(nn.Module):
+    """A linear layer to a small map, then doublings, then a convolution to the picture's channels."""
+
+    def __init__(self, num_inputs: int, image_shape: tuple[int, int, int], width: int) -> None:
+        super().__init__()
+        channels, side, _ = image_shape
+        count = num_halvings(side)
+        widths = [width * 2 ** min(2, count - place) for place in range(count + 1)]
+        self.start = (widths[0], side >> count)
+        self.first = nn.Linear(num_inputs, widths[0] * self.start[1] ** 2)
+        self.norms = nn.ModuleList(Modulated(num_inputs, wide) for wide in widths)
+        self.doublings = nn.ModuleList(
+            nn.ConvTranspose2d(before, after, 4, 2, 1) for before, after in pairwise(widths)
+        )
+        self.head = nn.Sequential(nn.Conv2d(widths[-1], channels, 3, 1, 1), nn.Tanh())
+        for layer in self.modules():
+            if isinstance(layer, nn.ConvTranspose2d | nn.Conv2d):
+                nn.init.orthogonal_(layer.weight)
+
+    def features(self, code_BZ: Tensor) -> Tensor:
+        wide, side = self.start
+        x_BCHW = self.first(code_BZ).unflatten(1, (wide, side, side))
+        x_BCHW = functional.relu(self.norms[0](x_BCHW, code_BZ))
+        for doubled, norm in zip(self.doublings, list(self.norms)[1:]):
+            x_BCHW = functional.relu(norm(doubled(x_BCHW), code_BZ))
+        return x_BCHW
+
+    def forward(self, code_BZ: Tensor) -> Tensor:
+        """(B, C, H, W) in -1 to 1."""
+        return self.head(self.features(code_BZ))
+
+
+def build(
+    *, in_shape: tuple[int, int], image_shape: list[int] | tuple[int, ...] = (1, 28, 28), width: int = 32
+) -> nn.Module:
+    channels, height, breadth = image_shape
+    if height != breadth or height < SMALLEST:
+        raise OptionError(f"a generator makes squares of side {SMALLEST} or more, not {height}x{breadth}")
+    return Generator(sum(in_shape), (channels, height, breadth), width)
+
+
+def codes(classes_BK: Tensor, code_BZ: Tensor) -> Tensor:
+    """(B, K + Z): what `forward` takes."""
+    return torch.cat([classes_BK, code_BZ], 1)

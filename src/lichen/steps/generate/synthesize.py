@@ -1,0 +1,150 @@
+"""synthesize: draw labelled rows from a generator into train, those alone that pass a sieve.
+
+A row passes that a classifier tells as its class, that is no copy of a real row, and that is not far from all
+of them. Rows that judge stay real, and the judge of these is `studies.worth_of_synthetic`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import OptionError, UsageError, nearest
+from lichen.core.model import Model
+from lichen.core.progress import Run
+from lichen.core.schema import Count, Fraction, Positive, Seed
+from lichen.core.step import step
+from lichen.core.value import short
+from lichen.data import extension, pictures
+from lichen.engine import fidelity, generating, memorization, supervised
+from lichen.engine.sieve import Mesh, Sieve
+
+NUM_ASKED = 1000
+"""Rows that are asked whether they are copies."""
+
+
+@step
+def synthesize(
+    generator: Model,
+    data: Dataset,
+    classifier: Model | None = None,
+    *,
+    ratio: Positive = 1.0,
+    ratios: dict | None = None,
+    confidence: Fraction = 0.5,
+    min_distance: Positive = 0.1,
+    max_distance: Positive | None = 4.0,
+    truncation: Positive | None = None,
+    tries: Count = 8,
+    seed: Seed = 0,
+    run: Run,
+) -> Dataset:
+    """Adds rows to train; their provenance names the generator.
+
+    Args:
+        generator: as `generate.gan` returns it, of the data's labels.
+        classifier: what filters, trained on real rows; None: the distance of pixels alone does.
+        ratio: rows added to a class for each real one that it has.
+        ratios: the same for single classes, such as {"6": 20}.
+        confidence: the least probability of its class that the classifier gives a row.
+        min_distance: from the nearest real row, as a share of the usual way between real neighbours.
+        max_distance: the same at most; None: any.
+        truncation: how far from 0 the numbers of a code may lie; less is more typical and less varied.
+        tries: how many times the rows that are wanted are drawn at most.
+
+    Raises:
+        UsageError: a model is no generator, its labels or pictures are not the data's, or nothing passes.
+        OptionError: a class of `ratios` is none of the data's.
+    """
+    _check(generator, classifier, data)
+    rows = data.rows("train")
+    is_real_N = extension.provenance(data).is_real
+    real_NCHW, targets_N = rows.whole()[is_real_N], rows.targets[is_real_N]
+    wanted_K = _wanted(data, targets_N, ratio, ratios or {})
+    mesh = Mesh(confidence=confidence, nearest=min_distance, farthest=max_distance)
+    sieve = Sieve(classifier, real_NCHW, mesh, device=run.device)
+    pixels_MCHW, targets_M = _drawn(
+        generator, sieve, wanted_K, rows.shape, truncation=truncation, tries=tries, seed=seed, run=run
+    )
+    is_new_M = extension.unjudged(data, pixels_MCHW)
+    _tell(run, sieve, wanted_K, targets_M, int((~is_new_M).sum()))
+    if not is_new_M.any():
+        raise UsageError(
+            "no row that was drawn passes", hint="a lower confidence, or a generator trained longer"
+        )
+    _warn_of_copies(run, sieve, data, pixels_MCHW)
+    origin = f"synthetic {short(generator.digest)}"
+    return extension.extended(data, pixels_MCHW[is_new_M], targets_M[is_new_M], origin=origin)
+
+
+def _check(generator: Model, classifier: Model | None, data: Dataset) -> None:
+    generating.require_generator(generator)
+    for name, model in (("generator", generator), ("classifier", classifier)):
+        if model is not None and list(model.assets.get("labels", ())) != data.labels:
+            raise UsageError(f"the {name}'s labels must be the data's: {', '.join(data.labels)}")
+    channels = generator.assets["image_shape"][0]
+    shape = data.rows("train").shape
+    if channels != shape[0] or not shape[1] or shape[1] != shape[2]:
+        raise UsageError(f"the generator makes squares of {channels} channels; the data has {shape}")
+
+
+def _wanted(data: Dataset, targets_N: np.ndarray, ratio: float, ratios: dict) -> np.ndarray:
+    """int64 (K,): rows to add to each class."""
+    for label, share in ratios.items():
+        if label not in data.labels:
+            raise OptionError(f"`{label}` in option `ratios` is no class", hint=nearest(label, data.labels))
+        if not isinstance(share, int | float) or not 0 <= share < 1e6:
+            raise OptionError(f"the ratio of `{label}` must be a number from 0 on, not {share!r}")
+    counts_K = np.bincount(targets_N, minlength=len(data.labels))
+    shares_K = np.array([ratios.get(label, ratio) for label in data.labels])
+    return np.rint(counts_K * shares_K).astype(np.int64)
+
+
+def _drawn(
+    generator: Model, sieve: Sieve, wanted_K: np.ndarray, shape: tuple[int, int, int], *,
+    truncation: float | None, tries: int, seed: int, run: Run,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Pictures that pass (M, C, H, W) and their classes (M,), at most as many of each as are wanted."""
+    missing_K, start = wanted_K.copy(), 0
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for attempt in range(tries):
+        targets_M = np.repeat(np.arange(len(missing_K)), missing_K)
+        if not len(targets_M):
+            break
+        pixels_MCHW = generating.drawn(
+            generator, targets_M, seed=seed, start=start, truncation=truncation, device=run.device
+        )
+        start += len(targets_M)
+        if pixels_MCHW.shape[1:] != shape:
+            pixels_MCHW = np.stack([pictures.resize(one_CHW, shape[1]) for one_CHW in pixels_MCHW])
+        is_good_M = sieve.passes(pixels_MCHW, targets_M)
+        found.append((pixels_MCHW[is_good_M], targets_M[is_good_M]))
+        missing_K = missing_K - np.bincount(targets_M[is_good_M], minlength=len(missing_K))
+        run.emit("progress", done=attempt + 1, total=tries)
+    empty = (np.zeros((0, *shape), np.uint8), np.zeros(0, np.int64))
+    pixels, targets = (np.concatenate(column) for column in zip(empty, *found, strict=True))
+    return pixels, targets
+
+
+def _tell(run: Run, sieve: Sieve, wanted_K: np.ndarray, targets_M: np.ndarray, num_judged: int) -> None:
+    dropped = {**sieve.dropped, "equal to rows that judge": num_judged}
+    said = ", ".join(f"{count} {why}" for why, count in dropped.items() if count) or "none"
+    run.emit(
+        "note", text=f"{len(targets_M)} of {int(wanted_K.sum())} rows wanted were drawn; left out: {said}"
+    )
+
+
+def _warn_of_copies(run: Run, sieve: Sieve, data: Dataset, pixels_MCHW: np.ndarray) -> None:
+    """Asks whether what passed is nearer to train rows than to validation rows."""
+    fewest = 2 * fidelity.GROUPS
+    if min(data.num_rows("validation"), len(pixels_MCHW), len(sieve.real_NF)) < fewest:
+        return
+    held = supervised.pixels(data.rows("validation"), data.rows("train").shape)
+    memory = memorization.asked(
+        sieve.real_NF, sieve.features(held), sieve.features(pixels_MCHW[:: -(-len(pixels_MCHW) // NUM_ASKED)])
+    )
+    said = f"area {memory.auc['value']:.3f} [{memory.auc['low']:.3f}, {memory.auc['high']:.3f}]"
+    if memory.is_flagged:
+        run.emit("warning", text=f"the generator copies train rows: {said} where .5 is no copying")
+    else:
+        run.emit("note", text=f"no sign of copied train rows: {said} where .5 is no copying")

@@ -1,0 +1,74 @@
+"""gan: both come back as Models that rebuild, and only real rows of one class each are learnt from."""
+
+import numpy as np
+import pytest
+import torch
+
+import lichen as li
+from lichen.core.errors import UsageError
+from lichen.engine import generating
+
+SMALL = {"epochs": 1, "generator_options": {"width": 4}, "discriminator_options": {"width": 4},
+         "precision": "float32"}  # fmt: skip
+
+
+def pictures(side=8, channels=1, num_rows=48):
+    draws = np.random.default_rng(0)
+    images = draws.integers(0, 256, (num_rows, channels, side, side), dtype=np.uint8)
+    return li.arrays(images, np.arange(num_rows) % 3, ["a", "b", "c"], ["train"] * num_rows)
+
+
+@pytest.fixture
+def here(tmp_path):
+    with li.opened(tmp_path / ".lichen") as session:
+        yield session
+
+
+@pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3)])
+def test_pictures_have_the_shape_of_the_rows(here, side, channels):
+    found = li.generate.gan(pictures(side, channels, 16), batch_size=8, **SMALL)
+    drawn = generating.drawn(found.generator, np.array([0, 1, 2, 0]), seed=0)
+    assert drawn.shape == (4, channels, side, side) and drawn.dtype == np.uint8
+    assert not np.array_equal(drawn[0], drawn[3])
+    said = found.discriminator.torch()(torch.zeros(2, channels, side, side))
+    assert said.shape == (2, 3)
+
+
+def test_a_size_of_64_is_made_from_smaller_rows(here):
+    found = li.generate.gan(pictures(num_rows=8), image_size=64, batch_size=4, **SMALL)
+    assert generating.drawn(found.generator, np.arange(3), seed=0).shape == (3, 1, 64, 64)
+
+
+def test_equal_calls_are_found_and_equal_and_events_tell_of_it(here, tmp_path):
+    heard = []
+    with li.opened(tmp_path / "b" / ".lichen", sinks=(heard.append,)) as other:
+        first = li.generate.gan(pictures(), **SMALL)
+        assert li.generate.gan(pictures(), **SMALL).generator.digest == first.generator.digest
+        assert other.counts == {"computed": 1, "found": 1}
+    here.is_fresh = True
+    assert li.generate.gan(pictures(), **SMALL).generator == first.generator
+    looks = [event for event in heard if event["kind"] == "history"]
+    assert {"rank", "accuracy", "generator_loss", "discriminator_loss"} <= looks[-1].keys()
+    shown = [event["picture"] for event in heard if event["kind"] == "samples"]
+    assert shown and all(picture.startswith("data:image/png") for picture in shown)
+
+
+def test_rows_that_were_made_are_not_learnt_from(here):
+    data = pictures()
+    whole = li.generate.extend(data, pictures(num_rows=24))
+    with pytest.raises(UsageError, match="24 of these are synthetic"):
+        li.generate.gan(whole, **SMALL)
+
+
+def test_the_policy_of_the_data_does_not_vary_what_is_learnt(here):
+    data = pictures()
+    varied = li.augment.policy(data, ops=[{"rotate": 90}])
+    assert li.generate.gan(data, **SMALL).generator == li.generate.gan(varied, **SMALL).generator
+
+
+def test_balance_gives_the_generator_every_class_equally_often(here):
+    draws = np.random.default_rng(0)
+    images = draws.integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
+    data = li.arrays(images, np.array([0] * 50 + [1] * 10), ["a", "b"], ["train"] * 60)
+    found = [li.generate.gan(data, balance=how, **SMALL).generator for how in ("none", "sampling")]
+    assert found[0] != found[1]
