@@ -477,6 +477,18 @@ class _Studies:
     ) -> Any:
         """the form of a model that reaches a target and lost no more than it may, or a plain no"""
         ...
+    def fidelity(
+        self,
+        value: Value,
+        by: Value | None = None,
+        *,
+        num_rows: int = ...,
+        truncation: float | None = ...,
+        epochs: int = ...,
+        seed: int = ...,
+    ) -> Any:
+        """how good a generator's pictures are: near the real ones, varied, of their class, and new"""
+        ...
     def headstart(
         self,
         value: Value,

@@ -10,6 +10,8 @@ from lichen.core.errors import DataError
 from lichen.data import arrays
 
 TASKS = sorted(find.shelf("tasks"))
+FROM_ROWS = [name for name in TASKS if hasattr(find.load(f"lichen.tasks.{name}:TASK"), "blank_loss")]
+"""Tasks whose nets learn what a row's target is; a generator learns against a discriminator."""
 
 
 def task_of(name):
@@ -51,7 +53,7 @@ def test_it_says_what_it_is(name):
     assert task.columns
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", FROM_ROWS)
 def test_its_loss_is_per_row_and_learnable(name):
     task = task_of(name)
     data = rows(task)
@@ -63,7 +65,7 @@ def test_its_loss_is_per_row_and_learnable(name):
     assert outputs.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", FROM_ROWS)
 def test_nothing_is_learnt_from_targets_that_favour_nothing(name):
     """From the outputs of no information no direction lowers the loss against them."""
     task = task_of(name)
@@ -75,7 +77,7 @@ def test_nothing_is_learnt_from_targets_that_favour_nothing(name):
     assert answers["confidence"].numpy().max() < 0.6
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", FROM_ROWS)
 def test_right_answers_beat_wrong_ones_and_intervals_hold_the_figure(name):
     task = task_of(name)
     data = rows(task)
@@ -92,7 +94,7 @@ def test_right_answers_beat_wrong_ones_and_intervals_hold_the_figure(name):
     )
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", FROM_ROWS)
 def test_it_replies_once_per_row_in_words(name):
     task = task_of(name)
     data = rows(task)

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from lichen.data.png import encode
+from lichen.data.png import data_uri, decode_uri, encode
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -17,3 +17,9 @@ def test_pillow_reads_the_same_pixels(channels):
     assert np.array_equal(
         read if channels == 1 else read.transpose(2, 0, 1), pixels[0] if channels == 1 else pixels
     )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_data_uri_is_read_back(channels):
+    pixels = np.random.Generator(np.random.Philox(1)).integers(0, 256, (channels, 5, 7)).astype("uint8")
+    assert np.array_equal(decode_uri(data_uri(pixels)), pixels)

@@ -9,7 +9,8 @@ from lichen.engine import collapse
 
 def looks(*pairs):
     return [
-        {"epoch": number, "rank": rank, "accuracy": accuracy} for number, (rank, accuracy) in enumerate(pairs)
+        {"epoch": number, "feature_rank": rank, "discriminator_accuracy": accuracy}
+        for number, (rank, accuracy) in enumerate(pairs)
     ]
 
 

@@ -27,6 +27,7 @@ SECTIONS = (
     "frontier",
     "curves",
     "ablation",
+    "generation",
     "quality",
     "samples",
     "why",

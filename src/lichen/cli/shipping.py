@@ -24,7 +24,7 @@ from lichen.core.program import Program
 from lichen.core.session import Session
 from lichen.core.value import size_text
 from lichen.core.valuefile import read
-from lichen.engine import answer, backend, parity, runtimes, supervised
+from lichen.engine import answer, backend, feeds, parity, runtimes, supervised
 
 TOLERANCE = 1e-5
 """The files hold the same arithmetic: only the order of sums may differ, as a share of the largest output."""
@@ -172,6 +172,7 @@ WRITERS: dict[str, Callable[[Model | Program, Path], Answering]] = {
 def _check(value: Model | Program, answering: Answering, data: Dataset | None) -> str:
     images_NCHW, rows = _rows(value, data)
     wanted_NK, found_NK = answer.logits(value, images_NCHW), answering(images_NCHW)
+    found_NK = found_NK.reshape(wanted_NK.shape)
     worst = float(np.abs(wanted_NK - found_NK).max()) / max(float(np.abs(wanted_NK).max()), 1e-12)
     if not worst <= TOLERANCE:
         raise GateError(
@@ -189,8 +190,8 @@ def _rows(value: Model | Program, data: Dataset | None) -> tuple[np.ndarray, str
     shape = value.assets["image_shape"]
     try:
         if data is not None:
-            rows = parity.judging_rows(data)
-            return supervised.pixels(rows, shape), f"{rows.num_rows} rows of {rows.split}"
+            rows = feeds.rows_of(data, parity.judging_split(data), value.assets)
+            return supervised.whole(rows, value.assets), f"{rows.num_rows} rows of {rows.split}"
     except MachineError:
         pass
     noise = np.random.default_rng(0).integers(0, 256, (NUM_NOISE, *shape), dtype=np.uint8)
@@ -207,6 +208,13 @@ def _write_words(value: Model | Program, part: Path, format: str, name: str, che
 def _readme(value: Model | Program, format: str, name: str, checked: str) -> str:
     channels, height, width = value.assets["image_shape"]
     what = f"{value.precision} {value.format} program" if isinstance(value, Program) else value.net
+    if "made_shape" in value.assets:
+        return f"""{name}: {what} for {value.task}
+
+input    uint8 (N, 1, 1, {width}): a class by its place in labels.json, then {width - 1} bytes drawn at random
+output   float32 (N, {", ".join(map(str, value.assets["made_shape"]))}): N pictures, black -1, white 1
+checked  {checked}
+"""
     colour = "grey" if channels == 1 else "red, green, blue"
     inside = "by mean and std of model.json, as below" if format == "safetensors" else "inside"
     labels = value.assets.get("labels") or []

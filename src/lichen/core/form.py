@@ -16,7 +16,7 @@ FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 MAX_NUMBERS = 1 << 28
 """Numbers in one picture that a Model or Program may ask for."""
 MAX_TOKENS = 1 << 20
-"""Numbers of one text that a Model or Program may ask for."""
+"""Numbers of one text, or of one code, that a Model or Program may ask for."""
 Form = Any
 """A type, a predicate, `[form]` for a list, `Each(form)` for a mapping of any names, `Maybe(form)` for what
 may be null, or `{name: form}`; a name that ends in `?` may be missing or null, others are left alone."""
@@ -64,6 +64,10 @@ def length_of_text(thing: Any) -> bool:
     return natural(thing) and 0 < thing <= MAX_TOKENS
 
 
+def length_of_code(thing: Any) -> bool:
+    return natural(thing) and 0 < thing <= MAX_TOKENS
+
+
 def tensor(thing: Any) -> bool:
     """An entry of weights whose size is that of its type and shape."""
     fit(thing, {"blob": blob, "offset": natural, "size": natural, "dtype": str, "shape": [natural]})
@@ -75,6 +79,7 @@ TASK = {"name": str, "options": dict}
 ASSETS = {
     "labels?": [str], "mean?": [number], "std?": [number], "image_shape?": picture_shape, "views?": str,
     "tokenizer?": {"kind": str, "special": [str], "merges": [str]}, "max_tokens?": length_of_text,
+    "made_shape?": picture_shape, "num_codes?": length_of_code,
 }  # fmt: skip
 INTERVAL = {"value": number, "low": number, "high": number}
 READER = {"name": str, "options": Each(text_or_none)}

@@ -27,6 +27,17 @@ def encode(pixels_CHW: np.ndarray) -> bytes:
     return SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
 
 
+def decode_uri(uri: str) -> np.ndarray:
+    """uint8 (C, H, W) of a data URI that `data_uri` wrote."""
+    body = base64.b64decode(uri.partition(",")[2])
+    _, width, height, _, colour = struct.unpack(">8sIIBB", body[len(SIGNATURE) : len(SIGNATURE) + 18])
+    start = body.index(b"IDAT")
+    (length,) = struct.unpack(">I", body[start - 4 : start])
+    lines = np.frombuffer(zlib.decompress(body[start + 4 : start + 4 + length]), np.uint8)
+    shown_HWC = lines.reshape(height, -1)[:, 1:].reshape(height, width, 3 if colour == COLOUR else 1)
+    return shown_HWC.transpose(2, 0, 1)
+
+
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

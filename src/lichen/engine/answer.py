@@ -81,7 +81,8 @@ def logits(
         raise DataError("there must be at least one row to answer about")
     run, starts = runner(value, device=device), range(0, len(images_u8), batch_size)
     with memory.kept() if len(starts) > 1 else nullcontext():
-        return np.concatenate([run(images_u8[start : start + batch_size]) for start in starts])
+        found = np.concatenate([run(images_u8[start : start + batch_size]) for start in starts])
+    return found.reshape(len(found), -1)  # a generator answers in pictures
 
 
 def runner(value: Model | Program, *, threads: int | None = None, device: str = "cpu") -> Runner:

@@ -64,7 +64,7 @@ def check(history: Sequence[Mapping[str, Any]], *, done: float, dies: bool) -> N
     """Ends a training that goes nowhere.
 
     Args:
-        history: figures of each look: `rank`, a share, and `accuracy`.
+        history: figures of each look: `feature_rank`, a share, and `discriminator_accuracy`.
         done: the share of the training that is over.
         dies: whether the loss gives the generator nothing when the discriminator is always right.
 
@@ -74,14 +74,14 @@ def check(history: Sequence[Mapping[str, Any]], *, done: float, dies: bool) -> N
     last = history[-STREAK:]
     if done < GRACE or len(last) < STREAK:
         return
-    epoch, ranks = last[-1]["epoch"], ", ".join(f"{look['rank']:.3f}" for look in last)
-    if all(look["rank"] < FLAT for look in last):
+    epoch, ranks = last[-1]["epoch"], ", ".join(f"{look['feature_rank']:.3f}" for look in last)
+    if all(look["feature_rank"] < FLAT for look in last):
         raise DivergedError(
             f"the generator has collapsed: at epoch {epoch} its pictures differ in {ranks} of the directions"
             " in which real ones do",
             hint="a lower rate, spectral_norm, or loss='relativistic'",
         )
-    if dies and all(look["accuracy"] > ALWAYS for look in last):
+    if dies and all(look["discriminator_accuracy"] > ALWAYS for look in last):
         raise DivergedError(
             f"the discriminator was always right, {STREAK} looks long up to epoch {epoch}, and by this loss"
             " the generator then learns nothing", hint="loss='nonsaturating' or 'hinge'",

@@ -1,4 +1,4 @@
-"""feeds: what a net takes of a row, by the assets of the value that has it: pixels, or a text's numbers.
+"""feeds: what a net takes of a row, by the assets of its value: pixels, a text's numbers, or a code.
 
 Shapes: N rows of a split, C channels, H height, W width, T numbers of a text, V different ones.
 """
@@ -16,7 +16,7 @@ from lichen.core.model import Model
 from lichen.core.protocols import Feed, Task
 from lichen.data import tokenizer, tokens
 from lichen.data.batches import Source
-from lichen.engine import pictures, texts
+from lichen.engine import codes, pictures, texts
 
 LONGEST = 512
 """Numbers that are read of a text at most where nobody says."""
@@ -24,7 +24,7 @@ LONGEST = 512
 
 def of(assets: Mapping[str, Any]) -> Feed:
     """How inputs of a person are read for a value with these assets."""
-    return texts if "tokenizer" in assets else pictures
+    return texts if "tokenizer" in assets else codes if "num_codes" in assets else pictures
 
 
 def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
@@ -38,6 +38,8 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
         takes, has = ("pictures", "texts") if is_text else ("texts", "pictures")
         raise UsageError(f"the value takes {takes}; the data has {has}")
     rows = data.rows(split)
+    if "num_codes" in assets and not is_text:
+        return codes.Codes(rows, assets["num_codes"], assets["made_shape"])
     return tokens.Tokens(rows, tokenizer.of(assets["tokenizer"]), assets["max_tokens"]) if is_text else rows
 
 

@@ -23,6 +23,10 @@ from lichen.engine.task import task_of
 
 GROUPS = 10
 BATCH_SIZE = 500
+SHARE = (0.0, 1.0)
+BOUNDS = {"fid": (0.0, np.inf), "precision": SHARE, "recall": SHARE, "density": (0.0, np.inf),
+          "coverage": SHARE, "auc": SHARE}  # fmt: skip
+"""Ends of what a figure can be; the kernel distance may fall below 0."""
 Rows = np.ndarray
 """Numbers of rows that a figure is of."""
 
@@ -87,5 +91,7 @@ def jackknifed(
     for name, value in whole.items():
         values_G = np.array([part[name] for part in parts])
         reach = quantile * float(np.sqrt((GROUPS - 1) * values_G.var()))
-        found[name] = {"value": value, "low": value - reach, "high": value + reach, "level": metrics.LEVEL}
+        low, high = BOUNDS.get(name, (-np.inf, np.inf))
+        found[name] = {"value": value, "low": max(low, value - reach), "high": min(high, value + reach),
+                       "level": metrics.LEVEL}  # fmt: skip
     return found

@@ -35,4 +35,4 @@ def of_moments(
     between_F = np.linalg.eigvalsh(root_FF.T @ beside_FF @ root_FF)
     shared = np.sqrt(between_F.clip(min=0.0)).sum()
     apart = float(((mean_F - other_F) ** 2).sum())
-    return apart + float(np.trace(spread_FF) + np.trace(beside_FF) - 2.0 * shared)
+    return max(0.0, apart + float(np.trace(spread_FF) + np.trace(beside_FF) - 2.0 * shared))

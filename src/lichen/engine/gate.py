@@ -178,7 +178,7 @@ def require_answers(reference: Reference, program: Program, terms: Terms) -> str
     for start in range(0, len(wanted), answer.BATCH_SIZE):
         rows = np.arange(start, min(start + answer.BATCH_SIZE, len(wanted)))
         found += _told(answer.predict(program, list(reference.rows.encoded(rows))))
-    flipped = [row for row, pair in enumerate(zip(wanted, found, strict=True)) if pair[0] != pair[1]]
+    flipped = [row for row, pair in enumerate(zip(wanted, found, strict=True)) if not _are_alike(*pair)]
     allowed = max(1, int(terms.max_flips * len(wanted)))
     if len(flipped) > allowed:
         row = flipped[0]
@@ -192,6 +192,14 @@ def require_answers(reference: Reference, program: Program, terms: Terms) -> str
 
 def _told(replies: list[dict[str, Any]]) -> list[Any]:
     return [reply.get("label", reply) for reply in replies]
+
+
+def _are_alike(one: Any, other: Any) -> bool:
+    """Whether two answers are the same; pictures are where no pixel differs by more than its rounding."""
+    if not (isinstance(one, dict) and "picture" in one and "picture" in other):
+        return one == other
+    left, right = (png.decode_uri(said["picture"]) for said in (one, other))
+    return left.shape == right.shape and int(np.abs(left.astype(int) - right).max()) <= LEVELS
 
 
 FIT: tuple[Callable[[Reference, Program], None], ...] = (

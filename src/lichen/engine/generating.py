@@ -96,6 +96,11 @@ def to_pixels(x_BCHW: Tensor) -> Tensor:
     return ((x_BCHW.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
+def to_pixels_of(x_NCHW: np.ndarray) -> np.ndarray:
+    """The same of arrays."""
+    return to_pixels(torch.from_numpy(np.ascontiguousarray(x_NCHW))).numpy()
+
+
 def from_pixels(x_BCHW: Tensor) -> Tensor:
     """uint8 as -1 to 1."""
     return x_BCHW.float() / 127.5 - 1.0

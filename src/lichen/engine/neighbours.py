@@ -38,6 +38,12 @@ def radii(within_NN: np.ndarray, k: int = NEAREST) -> np.ndarray:
     return np.partition(within_NN, k, axis=1)[:, k]  # place 0 is the row itself
 
 
+def reach(rows_NF: np.ndarray, k: int = NEAREST) -> np.ndarray:
+    """float64 (N,): `radii` of rows, however many there are."""
+    starts = range(0, len(rows_NF), CHUNK)
+    return np.concatenate([radii(distances(rows_NF[at : at + CHUNK], rows_NF), k) for at in starts])
+
+
 def figures(
     real_NN: np.ndarray, made_MM: np.ndarray, both_NM: np.ndarray, k: int = NEAREST
 ) -> dict[str, float]:

@@ -14,7 +14,8 @@ from lichen.core.errors import GateError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data.images import Images
-from lichen.engine import answer, intervals, pictures, supervised, symptoms
+from lichen.engine import answer, feeds, intervals, pictures, supervised, symptoms
+from lichen.engine.codes import Codes
 from lichen.engine.task import task_of
 
 
@@ -45,9 +46,13 @@ class Pairing:
         )
 
 
-def judging_rows(data: Dataset) -> Images:
+def judging_split(data: Dataset) -> str:
     """The rows that gates ask about: validation, or train where nothing was held back."""
-    return data.rows("validation" if data.num_rows("validation") else "train")
+    return "validation" if data.num_rows("validation") else "train"
+
+
+def judging_rows(data: Dataset) -> Images:
+    return data.rows(judging_split(data))
 
 
 class Reference:
@@ -56,8 +61,11 @@ class Reference:
     def __init__(self, value: Model | Program, data: Dataset) -> None:
         self.value = value
         self.task = task_of(value.task)
-        self.rows = judging_rows(data)
-        self.images_NCHW = supervised.pixels(self.rows, pictures.shape(value.assets))
+        pictures.shape(value.assets)
+        rows = feeds.rows_of(data, judging_split(data), value.assets)
+        assert isinstance(rows, Images | Codes)
+        self.rows = rows
+        self.images_NCHW = supervised.whole(self.rows, value.assets)
         self.outputs_NK = answer.logits(value, self.images_NCHW)
 
     def require_equal(self, program: Program, tolerance: float) -> float:

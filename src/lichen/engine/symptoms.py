@@ -130,6 +130,6 @@ def _of_lost_tensors(model: Model) -> Iterator[Suspicion]:
 def _asked(module: nn.Module) -> Asked:
     def outputs(images_NCHW: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return module(torch.from_numpy(np.array(images_NCHW))).numpy()
+            return module(torch.from_numpy(np.array(images_NCHW))).flatten(1).numpy()
 
     return outputs

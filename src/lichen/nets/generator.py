@@ -1,7 +1,8 @@
 """generator: pictures from codes and classes: a small map that transposed convolutions double up to size.
 
-Every layer's scale and shift are told by code and class together (self-modulation: Chen et al. 2019). A
-transposed 4x4 convolution of stride 2 computes four products where enlarging and a 3x3 one compute nine.
+Scale and shift of all layers but the widest are told by code and class together (self-modulation: Chen et al.
+2019). A transposed 4x4 convolution of stride 2 computes four products where enlarging and a 3x3 one compute
+nine.
 
 Shapes: B rows, K classes, Z numbers of a code, C channels, H height, W width.
 """
@@ -42,7 +43,9 @@ class Modulated(nn.Module):
 
     def forward(self, x_BCHW: Tensor, code_BZ: Tensor) -> Tensor:
         scale_BC, shift_BC = self.told(code_BZ).chunk(2, 1)
-        return self.norm(x_BCHW) * (1.0 + scale_BC[:, :, None, None]) + shift_BC[:, :, None, None]
+        normed_BCHW = self.norm(x_BCHW)
+        scale, shift = (told[:, :, None, None].to(normed_BCHW.dtype) for told in (1.0 + scale_BC, shift_BC))
+        return torch.addcmul(shift, normed_BCHW, scale)
 
 
 class Generator(nn.Module):
@@ -55,7 +58,8 @@ class Generator(nn.Module):
         widths = [width * 2 ** min(2, count - place) for place in range(count + 1)]
         self.start = (widths[0], side >> count)
         self.first = nn.Linear(num_inputs, widths[0] * self.start[1] ** 2)
-        self.norms = nn.ModuleList(Modulated(num_inputs, wide) for wide in widths)
+        self.norms = nn.ModuleList(Modulated(num_inputs, wide) for wide in widths[:-1])
+        self.last = nn.BatchNorm2d(widths[-1])
         self.doublings = nn.ModuleList(
             nn.ConvTranspose2d(before, after, 4, 2, 1) for before, after in pairwise(widths)
         )
@@ -67,10 +71,9 @@ class Generator(nn.Module):
     def features(self, code_BZ: Tensor) -> Tensor:
         wide, side = self.start
         x_BCHW = self.first(code_BZ).unflatten(1, (wide, side, side))
-        x_BCHW = functional.relu(self.norms[0](x_BCHW, code_BZ))
-        for doubled, norm in zip(self.doublings, list(self.norms)[1:]):
-            x_BCHW = functional.relu(norm(doubled(x_BCHW), code_BZ))
-        return x_BCHW
+        for norm, doubled in zip(self.norms, self.doublings, strict=True):
+            x_BCHW = doubled(functional.relu(norm(x_BCHW, code_BZ)))
+        return functional.relu(self.last(x_BCHW))
 
     def forward(self, code_BZ: Tensor) -> Tensor:
         """(B, C, H, W) in -1 to 1."""

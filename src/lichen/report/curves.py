@@ -71,7 +71,11 @@ def _picture(step: str, epochs: Sequence[Mapping[str, Any]], names: Sequence[str
 
 
 def _said(name: str) -> str:
-    known = {"loss": "train loss", "log_loss": "validation log loss", "rate": "learning rate"}
+    known = {
+        "loss": "train loss", "log_loss": "validation log loss", "rate": "learning rate",
+        "generator_loss": "generator's loss", "discriminator_loss": "discriminator's loss",
+        "discriminator_accuracy": "accuracy of the discriminator", "feature_rank": "rank of made pictures",
+    }  # fmt: skip
     return known.get(name, f"validation {figures.name(name)}")
 
 

@@ -60,6 +60,12 @@ class Findings:
     """The last study of compression that began with this value or found it."""
     headstart: Mapping[str, Any] | None
     """What the pretrained weights were worth, where that was studied."""
+    samples: Mapping[str, Sequence[tuple[float, str]]]
+    """Per call id what a generator made at (epoch, picture as a data URI)."""
+    fidelity: Mapping[str, Any] | None
+    """How good the pictures of a generator of this life are."""
+    worth: Mapping[str, Any] | None
+    """What the judge said of the synthetic rows of this life."""
     packages: Mapping[str, str]
     """Versions that the code of the life was recorded with."""
 
@@ -106,6 +112,9 @@ def gather(value: Value, session: Session) -> Findings:
         ablation=_study("ablate", value, told),
         compression=_study("compress", value, told),
         headstart=_study("headstart", value, told),
+        samples={call.id: _samples(call, told) for call in calls},
+        fidelity=_study("fidelity", value, told) or _study_of("fidelity", calls, told),
+        worth=_study("worth_of_synthetic", value, told),
         packages={
             name: version
             for call in calls
@@ -122,6 +131,29 @@ def _study(name: str, value: Value, told: Sequence[Mapping[str, Any]]) -> Mappin
             points = (point["digest"] for point in event["found"].get("points", ()))
             found = event["found"] if value.digest in (event.get("digest"), *points) else found
     return found
+
+
+def _study_of(
+    name: str, calls: Sequence[Call], told: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any] | None:
+    """What the last study of a value behind found."""
+    made = {digest for call in calls for digest in call.outputs.values()}
+    found = [
+        event["found"]
+        for event in told
+        if event["kind"] == "study" and event["study"] == name and event.get("digest") in made
+    ]
+    return found[-1] if found else None
+
+
+def _samples(call: Call, told: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
+    """Sheets of one call in the order of its epochs."""
+    found = {
+        event["epoch"]: str(event["picture"])
+        for event in told
+        if event["kind"] == "samples" and event["key"] == call.key[:KEY_LENGTH] and event["run"] <= call.run
+    }
+    return sorted(found.items())
 
 
 def _last_data(calls: Sequence[Call], store: Store) -> Dataset | None:

@@ -138,6 +138,7 @@ svg path { fill: none; }
 .draws { display: grid; grid-template-columns: repeat(10, 1fr); gap: 4px; margin-bottom: 4px; }
 .saying { margin: 0 0 .6em; }
 .saying p { margin: 0; }
+.sheet { width: 100%; height: auto; image-rendering: pixelated; display: block; }
 .draws img { width: 100%; height: auto; display: block; border-radius: 3px; image-rendering: pixelated; }
 .draws img:first-child { outline: 2px solid var(--accent); }
 footer { margin-top: 64px; padding-top: 16px; border-top: 1px solid var(--rule); color: var(--soft);

@@ -48,7 +48,9 @@ def test_equal_calls_are_found_and_equal_and_events_tell_of_it(here, tmp_path):
     here.is_fresh = True
     assert li.generate.gan(pictures(), **SMALL).generator == first.generator
     looks = [event for event in heard if event["kind"] == "history"]
-    assert {"rank", "accuracy", "generator_loss", "discriminator_loss"} <= looks[-1].keys()
+    assert {"feature_rank", "discriminator_accuracy", "generator_loss", "discriminator_loss"} <= looks[
+        -1
+    ].keys()
     shown = [event["picture"] for event in heard if event["kind"] == "samples"]
     assert shown and all(picture.startswith("data:image/png") for picture in shown)
 

@@ -30,7 +30,7 @@ def life(tmp_path, monkeypatch):
         images, targets = pictures(150, 0)
         data = li.arrays(images, targets, LABELS, ["train"] * 60 + ["validation"] * 60 + ["test"] * 30)
         classifier = li.pretrain.train(data, net="mlp", epochs=15, precision="float32")
-        assets = {"labels": LABELS, "image_shape": [1, 8, 8], "num_codes": 4}
+        assets = {"labels": LABELS, "made_shape": [1, 8, 8], "num_codes": 4}
         weights = {"w": Array.of(np.zeros(1))}
         generator = Model.build(net="generator", options={}, weights=weights, assets=assets)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -19,13 +18,17 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Net, Positive, Seed
 from lichen.core.step import step
 from lichen.data import batches, png
-from lichen.engine import architecture, backend, duel, generating, images, supervised
-from lichen.engine.duel import Duel, Rules
+from lichen.data.images import Images
+from lichen.engine import architecture, backend, codes, duel, generating, images, sheets, spectral, supervised
+from lichen.engine.bout import Duel, Rules
 
 GRIDS = 8
 """Grids of samples over a training."""
-PER_GRID = 5
-"""Rows of a grid; a column for each class."""
+WAYS = {
+    "none": (), "translation": ("translation",), "translation_cutout": ("translation", "cutout"),
+    "all": ("colour", "translation", "cutout"),
+}  # fmt: skip
+"""Ways of `engine/diffaugment` by the option that names them."""
 
 
 @dataclass(frozen=True)
@@ -90,46 +93,48 @@ def gan(
         UsageError: rows have no one class each, or some of them are synthetic.
         DivergedError: a loss is not finite, the generator has collapsed, or it has nothing to learn from.
     """
-    images.check(data, "train", ("image", "label"))
-    images.check_classes(data, "train")
-    if data.num_synthetic:
-        raise UsageError(f"a generator learns from real rows; {data.num_synthetic} of these are synthetic",
-                         hint="train it on the data before generate.synthesize")  # fmt: skip
-    rows = data.rows("train")
+    rows = _rows(data)
     shape = (rows.shape[0], image_size, image_size) if image_size else rows.shape
-    size = supervised.side(rows, shape)
     made = batches.of(
         rows, batch_size=batch_size or min(64, supervised.usual_batch_size(rows.num_rows)), seed=seed,
-        size=size, num_classes=len(data.labels), is_balanced=balance == "sampling", device=run.device,
-        drops_last=True,
+        size=supervised.side(rows, shape), num_classes=len(data.labels), is_balanced=balance == "sampling",
+        device=run.device, drops_last=True,
     )  # fmt: skip
-    sizes = {"image_shape": list(shape)}
+    options = {"image_shape": list(shape), **(generator_options or {})}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        maker = architecture.build(
-            generator, {**sizes, **(generator_options or {})}, (len(data.labels), num_codes), 0
-        )
+        maker = architecture.build(generator, options, (len(data.labels), num_codes), 0)
         judge = architecture.build(discriminator, discriminator_options or {}, shape, len(data.labels))
         if spectral_norm:
-            duel.with_spectral_norm(judge)
+            spectral.normed(judge)
     rules = Rules(
         loss=loss, epochs=epochs, num_codes=num_codes, num_classes=len(data.labels), rate=rate,
         discriminator_rate=rate if discriminator_rate is None else discriminator_rate, betas=(beta1, beta2),
-        critic_steps=critic_steps, penalty=penalty, augment=_ways(diffaugment), ema=ema, schedule=schedule,
+        critic_steps=critic_steps, penalty=penalty, augment=WAYS[diffaugment], ema=ema, schedule=schedule,
         precision=precision, seed=seed,
     )  # fmt: skip
     about = {"generator": generator, "discriminator": discriminator, "parameters": _sizes(maker, judge)}
     fought = duel.fight(maker, judge, made, rules, run=run, show=_Shower(), about=about)
-    assets = {"labels": data.labels, "image_shape": list(shape)}
+    taken = {"image_shape": [1, 1, 1 + num_codes], "num_codes": num_codes, "made_shape": list(shape)}
+    assets = {"labels": data.labels}
     return Gan(
-        generator=backend.wrap(_settled(fought).to("cpu"), assets={**assets, "num_codes": num_codes}),
-        discriminator=backend.wrap(duel.plain(judge).to("cpu"), assets=assets),
+        generator=backend.wrap(_settled(fought), task="image_generation", assets={**assets, **taken}),
+        discriminator=backend.wrap(
+            spectral.plain(judge).to("cpu"), assets={**assets, "image_shape": list(shape)}
+        ),
     )
 
 
-def _ways(diffaugment: str) -> tuple[str, ...]:
-    return {"none": (), "translation": ("translation",), "translation_cutout": ("translation", "cutout"),
-            "all": ("colour", "translation", "cutout")}[diffaugment]  # fmt: skip
+def _rows(data: Dataset) -> Images:
+    """The train rows, where a generator can learn from them."""
+    images.check(data, "train", ("image", "label"))
+    images.check_classes(data, "train")
+    if len(data.labels) > codes.LEVELS:
+        raise UsageError(f"a generator knows {codes.LEVELS} classes at most; the data has {len(data.labels)}")
+    if data.num_synthetic:
+        raise UsageError(f"a generator learns from real rows; {data.num_synthetic} of these are synthetic",
+                         hint="train it on the data before generate.synthesize")  # fmt: skip
+    return data.rows("train")
 
 
 def _sizes(*modules: nn.Module) -> list[int]:
@@ -138,12 +143,13 @@ def _sizes(*modules: nn.Module) -> list[int]:
 
 def _settled(fought: Duel) -> nn.Module:
     """The averaged generator, as it draws."""
-    rules, average = fought.rules, fought.generator.average
+    rules, average, rows = fought.rules, fought.generator.average, fought.batches
     assert average
+    drawn = torch.arange(rules.num_classes) if rows.is_balanced else rows.targets.cpu()
     return generating.settled(
-        fought.generator.module, average.tensors, fought.batches.targets.cpu(), num_codes=rules.num_codes,
-        num_classes=rules.num_classes, seed=rules.seed, batch_size=fought.batches.batch_size,
-    )  # fmt: skip
+        fought.generator.module, average.tensors, drawn, num_codes=rules.num_codes,
+        num_classes=rules.num_classes, seed=rules.seed, batch_size=rows.batch_size,
+    ).to("cpu")  # fmt: skip
 
 
 class _Shower:
@@ -157,10 +163,5 @@ class _Shower:
             return
         self.num_shown = int(done * GRIDS)
         rules = fought.rules
-        targets = np.tile(np.arange(min(10, rules.num_classes)), PER_GRID)
-        codes = generating.codes(len(targets), rules.num_codes, seed=rules.seed)
-        pixels = generating.pictures(
-            _settled(fought), targets, codes, rules.num_classes, device=fought.run.device
-        )
-        sheet = np.concatenate([np.concatenate(list(line), 2) for line in np.split(pixels, PER_GRID)], 1)
+        sheet = sheets.samples(_settled(fought), rules.num_codes, rules.num_classes, seed=rules.seed)
         fought.run.emit("samples", epoch=fought.history[-1]["epoch"], picture=png.data_uri(sheet))

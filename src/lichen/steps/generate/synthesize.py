@@ -82,7 +82,7 @@ def _check(generator: Model, classifier: Model | None, data: Dataset) -> None:
     for name, model in (("generator", generator), ("classifier", classifier)):
         if model is not None and list(model.assets.get("labels", ())) != data.labels:
             raise UsageError(f"the {name}'s labels must be the data's: {', '.join(data.labels)}")
-    channels = generator.assets["image_shape"][0]
+    channels = generator.assets["made_shape"][0]
     shape = data.rows("train").shape
     if channels != shape[0] or not shape[1] or shape[1] != shape[2]:
         raise UsageError(f"the generator makes squares of {channels} channels; the data has {shape}")

@@ -1,0 +1,151 @@
+"""fidelity: how good a generator's pictures are: near the real ones, varied, of their class, and new.
+
+Real rows are those of validation, which the generator has not seen. All figures are in the features of one
+classifier and say nothing about figures by another; FID also depends on the number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from lichen.core import calling, step
+from lichen.core.dataset import Dataset
+from lichen.core.errors import UsageError
+from lichen.core.model import Model
+from lichen.core.schema import Count, Positive, Seed
+from lichen.core.scoring import data_of
+from lichen.core.session import Session, current
+from lichen.core.value import Value
+from lichen.data import png
+from lichen.engine import answer, backend, generating, kernels, memorization, metrics, sheets, supervised
+from lichen.engine import fidelity as measure
+from lichen.engine.metrics import Figure
+
+JUDGE = {"net": "cnn", "optimizer": "adam", "batch_size": 128}
+"""How the classifier is trained where none is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fidelity:
+    """Figures of made pictures, each `{"value", "low", "high", "level"}`.
+
+    `agreement` is the share that the classifier tells as the class they were made as; `noise_kid` is what
+    pictures of noise get; `pictures` are PNG files as data URIs: samples, interpolation, nearest.
+    """
+
+    figures: Mapping[str, Figure]
+    agreement: Figure
+    accuracy: float
+    """Of the classifier on the real rows."""
+    noise_kid: float
+    copying: Figure
+    copies: bool
+    judge: str
+    num_rows: int
+    pictures: Mapping[str, str]
+
+    @property
+    def times_noise(self) -> float:
+        """How many times nearer than noise the pictures are, by KID, which may be all but 0."""
+        kid = self.figures["kid"]
+        return self.noise_kid / max(kid["value"], kid["high"] - kid["value"])
+
+    @property
+    def says_no(self) -> bool:
+        return self.copies
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "times_noise": self.times_noise}
+
+    def __str__(self) -> str:
+        rows = {**self.figures, "class agreement": self.agreement, "copying": self.copying}
+        lines = [
+            f"  {name:16s} {one['value']:.4f}  [{one['low']:.4f}, {one['high']:.4f}]"
+            for name, one in rows.items()
+        ]
+        said = "copies train rows" if self.copies else "no sign of copied train rows"
+        return "\n".join([
+            f"{self.num_rows} made pictures beside as many real ones of validation, by {self.judge[:10]} "
+            f"(accuracy {self.accuracy:.4f})",
+            *lines,
+            f"KID of noise {self.noise_kid:.4f}: {self.times_noise:.0f} times as far; {said}",
+        ])  # fmt: skip
+
+
+def fidelity(
+    value: Value,
+    by: Value | None = None,
+    *,
+    num_rows: Count = 1000,
+    truncation: Positive | None = None,
+    epochs: Count = 5,
+    seed: Seed = 0,
+) -> Fidelity:
+    """Compares what a generator draws with validation rows.
+
+    Args:
+        value: a generator made by `generate.gan`.
+        by: the classifier whose features count; None: a small one is trained on the train rows.
+        num_rows: of each side; as many as validation has where it has fewer.
+        truncation: of the codes.
+        epochs: of that classifier.
+
+    Raises:
+        UsageError: the value is no generator, or its life has no data.
+        DataError: validation has too few rows.
+    """
+    if not isinstance(value, Model) or value.made is None:
+        raise UsageError(f"{value!r} is no generator that recorded steps made")
+    generating.require_generator(value)
+    session = current()
+    data = data_of(value, None, session)
+    assert isinstance(data, Dataset)
+    judge = _judge(data, epochs, seed, session) if by is None else by
+    if not isinstance(judge, Model):
+        raise UsageError(f"features are those of a Model, not of {judge!r}")
+    return _measured(value, judge, data, num_rows, truncation, seed)
+
+
+def _judge(data: Dataset, epochs: int, seed: int, session: Session) -> Model:
+    train = step.by_address("pretrain.train")
+    values = calling.bind(train.signature, (data.with_policy(()).with_made(data.made),), {})
+    judge = calling.execute(train, values, {**JUDGE, "epochs": epochs, "seed": seed}, session)
+    assert isinstance(judge, Model)
+    return judge
+
+
+def _measured(
+    model: Model, judge: Model, data: Dataset, num_rows: int, truncation: float | None, seed: int
+) -> Fidelity:
+    shape = model.assets["made_shape"]
+    validation, train = data.rows("validation"), data.rows("train")
+    chosen = supervised.judged_rows(validation, min(num_rows, validation.num_rows))
+    real = supervised.pixels(validation, shape)[chosen]
+    targets = validation.targets[chosen]
+    made = generating.drawn(model, targets, seed=seed, truncation=truncation)
+    noise = np.random.Generator(np.random.Philox(seed)).integers(0, 256, real.shape, dtype=np.uint8)
+    some = supervised.judged_rows(train, memorization.MOST_ROWS)
+    known = supervised.pixels(train, shape)[some]
+    real_NF, made_MF, noise_NF, known_NF = (measure.features(judge, x) for x in (real, made, noise, known))
+    memory = memorization.asked(known_NF, real_NF, made_MF)
+    said, right = (answer.logits(judge, x).argmax(1) == targets for x in (made, real))
+    return Fidelity(
+        figures=measure.figures(real_NF, made_MF), agreement=metrics.proportion(int(said.sum()), len(said)),
+        accuracy=float(right.mean()), noise_kid=kernels.distance(real_NF, noise_NF), copying=memory.auc,
+        copies=memory.is_flagged, judge=judge.digest, num_rows=len(made),
+        pictures=_pictures(model, made, known[memory.nearest], seed),
+    )  # fmt: skip
+
+
+def _pictures(model: Model, made: np.ndarray, nearest: np.ndarray, seed: int) -> dict[str, str]:
+    labels, length = model.assets["labels"], model.assets["num_codes"]
+    module = backend.module_of(model)
+    return {
+        "samples": png.data_uri(sheets.samples(module, length, len(labels), seed=seed)),
+        "interpolation": png.data_uri(sheets.interpolation(model, seed=seed)),
+        "nearest": png.data_uri(sheets.beside(made[: 2 * sheets.NUM_STEPS], nearest[: 2 * sheets.NUM_STEPS])),
+    }
