@@ -153,6 +153,9 @@ def predict(given: Namespace) -> Answer:
 
 
 def _answers(rows: list[dict[str, Any]]) -> str:
+    if any("picture" in row for row in rows):
+        said = [(row["input"], "a PNG file, printed by --json" if "picture" in row else "-") for row in rows]
+        return table([("input", "picture"), *said])
     shown = [(row["input"], row.get("label", "-"), f"{row['confidence']:.4f}" if "label" in row else "-")
              for row in rows]  # fmt: skip
     return table([("input", "label", "confidence"), *shown], right=(2,))
