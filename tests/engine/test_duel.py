@@ -85,6 +85,7 @@ def test_every_loss_moves_both(loss):
             assert is_alike or not torch.equal(parameter, before[name]), name
 
 
+@pytest.mark.slow
 def test_the_generator_learns_how_bright_each_class_is():
     found = fought(Quiet(), epochs=30, rate=0.004, discriminator_rate=0.004, ema=0.9)
     assert found.generator.average

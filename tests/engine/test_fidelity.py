@@ -19,6 +19,7 @@ def test_every_figure_lies_in_its_interval_and_tells_noise_from_the_real():
     assert good["kid"]["low"] < 0 < good["kid"]["high"]
 
 
+@pytest.mark.slow
 def test_intervals_of_the_kernel_distance_cover_as_often_as_they_say():
     draws, num_covered = np.random.default_rng(1), 0
     many = draws.normal(size=(200, 2, 60, 2)) + np.array([0, 0.4])[:, None, None]
