@@ -14,7 +14,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, UsageError
 from lichen.core.model import Model
 from lichen.core.protocols import Feed, Task
-from lichen.data import tokenizer, tokens
+from lichen.data import packing, tokenizer, tokens
 from lichen.data.batches import Source
 from lichen.engine import codes, pictures, texts
 
@@ -38,15 +38,23 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
         takes, has = ("pictures", "texts") if is_text else ("texts", "pictures")
         raise UsageError(f"the value takes {takes}; the data has {has}")
     rows = data.rows(split)
-    if "num_codes" in assets and not is_text:
-        return codes.Codes(rows, assets["num_codes"], assets["made_shape"])
-    return tokens.Tokens(rows, tokenizer.of(assets["tokenizer"]), assets["max_tokens"]) if is_text else rows
+    if not is_text:
+        made = "num_codes" in assets
+        return codes.Codes(rows, assets["num_codes"], assets["made_shape"]) if made else rows
+    form = packing.Packs if are_packed(assets) else tokens.Tokens
+    return form(rows, tokenizer.of(assets["tokenizer"]), assets["max_tokens"])
+
+
+def are_packed(assets: Mapping[str, Any]) -> bool:
+    """Whether a row is documents side by side, of which every token is to be told."""
+    return bool(assets.get("is_packed"))
 
 
 def blank(assets: Mapping[str, Any]) -> np.ndarray:
     """A row to measure with: a black picture, or a text of the longest length."""
     if "tokenizer" in assets:
-        return np.full(assets["max_tokens"], tokenizer.END, np.int32)
+        told = tokenizer.of(assets["tokenizer"])
+        return np.full(assets["max_tokens"] + are_packed(assets), told.end, np.int32)
     return np.zeros(assets["image_shape"], np.uint8)
 
 

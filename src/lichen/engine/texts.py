@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.errors import DataError, NotFoundError
-from lichen.data import tokenizer, tokens
+from lichen.data import packing, tokenizer, tokens
 from lichen.data.files import read_bytes
 
 
@@ -29,7 +29,7 @@ def listed(inputs: Any) -> list[Any]:
 
 
 def decoded(item: Any, where: str, assets: Mapping[str, Any]) -> np.ndarray:
-    """int32 (T,) of one text, of the bytes of one, or of a file.
+    """int32 (T,), where rows are packed (T + 1,), of one text, of the bytes of one, or of a file.
 
     Raises:
         DataError: it is no text in UTF-8; names it.
@@ -42,7 +42,10 @@ def decoded(item: Any, where: str, assets: Mapping[str, Any]) -> np.ndarray:
     text = _decoded(item, where) if isinstance(item, bytes) else item
     if not isinstance(text, str):
         raise DataError(f"an input must be a text, not {type(item).__name__}", where=where)
-    return tokens.filled(tokenizer.of(assets["tokenizer"]), [text], assets["max_tokens"])[0]
+    teller, length = tokenizer.of(assets["tokenizer"]), assets["max_tokens"]
+    if assets.get("is_packed"):
+        return packing.row(teller, text, length)
+    return tokens.filled(teller, [text], length)[0]
 
 
 def _decoded(data: bytes, where: str) -> str:

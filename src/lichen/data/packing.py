@@ -1,0 +1,232 @@
+"""packing: documents side by side in rows of one length, for nets that tell the next token.
+
+All documents form one stream: END before each and behind the last. A row is some pieces of it, and one token
+more, which is only to be told. It begins where a document begins, or where the row before cut off a longer
+one; so END alone says where in a row a document starts, and each token is told once, from its own document.
+
+Whole documents go where they leave the least room, the longest first (Ding et al. 2024).
+
+Shapes: N rows, T tokens read of a row, D documents, P pieces, S tokens of the stream, Q tokens of some pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lichen.core.errors import DataError
+from lichen.data import draws, stored
+from lichen.data.texts import Texts
+from lichen.data.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Row i holds the pieces `ends_N[i]` up to `ends_N[i + 1]`, each a stretch of the stream."""
+
+    start_P: np.ndarray
+    length_P: np.ndarray
+    ends_N: np.ndarray
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.ends_N) - 1
+
+    @property
+    def nbytes(self) -> int:
+        return self.start_P.nbytes + self.length_P.nbytes + self.ends_N.nbytes
+
+    def pieces(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The pieces of some rows in turn, and at which of these rows each lies."""
+        counts = self.ends_N[rows + 1] - self.ends_N[rows]
+        return ranges(self.ends_N[rows], counts), np.repeat(np.arange(len(rows)), counts)
+
+
+def plan(lengths_D: np.ndarray, room: int) -> Plan:
+    """Places documents into rows that read `room` tokens.
+
+    Args:
+        lengths_D: tokens of each document, the END before it included.
+    """
+    starts_D = np.cumsum(lengths_D) - lengths_D
+    rows = [
+        [(start + place, min(room, length - place))]
+        for start, length in zip(starts_D.tolist(), lengths_D.tolist(), strict=True) if length > room
+        for place in range(0, length, room)
+    ]  # fmt: skip
+    free: list[list[int]] = [[] for _ in range(room + 1)]
+    is_free = np.zeros(room + 1, bool)
+
+    def open_up(row: int, left: int) -> None:
+        free[left].append(row)
+        is_free[left] = True
+
+    for number, row in enumerate(rows):
+        open_up(number, room - row[0][1])
+    short = np.flatnonzero((lengths_D > 1) & (lengths_D <= room))
+    for document in short[np.argsort(-lengths_D[short], kind="stable")].tolist():
+        start, length = int(starts_D[document]), int(lengths_D[document])
+        left = length + int(is_free[length:].argmax())
+        if is_free[left]:
+            number = free[left].pop()
+            is_free[left] = bool(free[left])
+        else:
+            number, left = len(rows), room
+            rows.append([])
+        rows[number].append((start, length))
+        open_up(number, left - length)
+    pieces = np.array([piece for row in rows for piece in row], np.int64).reshape(-1, 2)
+    ends_N = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
+    return Plan(pieces[:, 0], pieces[:, 1], ends_N)
+
+
+def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """int64: start, start + 1, ... of every start in turn, as many as its count."""
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packs:
+    """One split of texts as packed rows: `length` tokens to read, and the one after them.
+
+    `targets` are int32 (N, T, 2): of each token to be told the number of its document and how many bytes it
+    stands for; -1 where nothing is to be told.
+    """
+
+    rows: Texts
+    tokenizer: Tokenizer
+    length: int
+
+    @property
+    def split(self) -> str:
+        return self.rows.split
+
+    @property
+    def num_rows(self) -> int:
+        return self.plan.num_rows
+
+    @property
+    def num_documents(self) -> int:
+        return self.rows.num_rows
+
+    @property
+    def is_uniform(self) -> bool:
+        return True
+
+    @property
+    def ids(self) -> np.ndarray:
+        """uint64 (N,): of each row by where it begins in which document."""
+        first_N = self.plan.start_P[self.plan.ends_N[:-1]]
+        document_N, place_N = self._places(first_N)
+        return draws.mix(self.rows.ids[document_N].view(np.int64) ^ draws.mix(place_N)).view(np.uint64)
+
+    @property
+    def targets(self) -> np.ndarray:
+        return self.told(np.arange(self.num_rows))
+
+    def fits(self, size: int | None = None) -> bool:
+        """Whether the whole split may stay in memory."""
+        return 4 * (self.length + 1) * self.num_rows <= stored.RESIDENT_BYTES
+
+    def whole(self, size: int | None = None) -> np.ndarray:
+        """int32 (N, T + 1), made once per process: to be read, never written."""
+        return self._kept("rows", lambda: self._filled(np.arange(self.num_rows)))
+
+    def batch(self, indices: Any, size: int | None = None) -> np.ndarray:
+        """int32 (B, T + 1) of some rows."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return self.whole()[chosen] if self.fits() else self._filled(chosen)
+
+    def told(self, indices: Any) -> np.ndarray:
+        """int32 (B, T, 2) of some rows: document and bytes of each token to be told; -1: none is."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        found_BT2 = np.full((len(chosen), self.length, 2), -1, np.int32)
+        pieces, row_P = self.plan.pieces(chosen)
+        document_P, _ = self._places(self.plan.start_P[pieces])
+        sizes_V = np.array([len(data) for data in self.tokenizer.bytes_of], np.int32)
+        tokens_BT = self.batch(chosen)[:, 1:]
+        row_Q, column_Q, piece_Q = self._spread(pieces, row_P)
+        found_BT2[row_Q, column_Q, 0] = document_P[piece_Q]
+        found_BT2[row_Q, column_Q, 1] = sizes_V[tokens_BT[row_Q, column_Q]]
+        return found_BT2
+
+    @property
+    def plan(self) -> Plan:
+        return self._kept("plan", lambda: plan(self._lengths(), self.length))
+
+    def describe(self, row: int) -> str:
+        """Where a row begins, as errors show it."""
+        document, place = self._places(self.plan.start_P[self.plan.ends_N[[row]]])
+        return f"{self.rows.describe(int(document[0]))}, token {int(place[0])}"
+
+    def _kept(self, what: str, make: Callable[[], Any]) -> Any:
+        key = (self.rows.identity, self.split, self.tokenizer.digest, what, self.length)
+        if (found := stored.KEPT.get(key)) is None:
+            found = make()
+            stored.KEPT.put(key, found)
+        return found
+
+    def _lengths(self) -> np.ndarray:
+        """int64 (D,): tokens of each document and the END before it."""
+        return self._kept("lengths", self._counted)
+
+    def _counted(self) -> np.ndarray:
+        found = [len(numbers) + 1 for _, span in self.rows.spans() for numbers in self._encoded(span)]
+        if max(found) == 1:
+            raise DataError(f"the documents of {self.split} must hold text; all of them are empty")
+        return np.array(found, np.int64)
+
+    def _encoded(self, span: Any) -> list[np.ndarray]:
+        return self.tokenizer.encode([text.decode("utf-8", "replace") for text in span])
+
+    def _places(self, start_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The document of each stretch of the stream, and how far into it the stretch begins."""
+        lengths_D = self._lengths()
+        starts_D = np.cumsum(lengths_D) - lengths_D
+        document_P = np.searchsorted(starts_D, start_P, "right") - 1
+        return document_P, start_P - starts_D[document_P]
+
+    def _filled(self, chosen: np.ndarray) -> np.ndarray:
+        """int32 (B, T + 1), off the stream of those documents alone that lie in these rows."""
+        pieces, row_P = self.plan.pieces(chosen)
+        document_P, place_P = self._places(self.plan.start_P[pieces])
+        documents, at_P = np.unique(document_P, return_inverse=True)
+        stream_S, starts_D = self._stream(documents)
+        found_BT = np.full((len(chosen), self.length + 1), self.tokenizer.pad, np.int32)
+        row_Q, column_Q, _piece_Q = self._spread(pieces, row_P)
+        source_Q = ranges(starts_D[at_P] + place_P, self.plan.length_P[pieces])
+        found_BT[row_Q, column_Q + 1] = stream_S[source_Q + 1]
+        found_BT[row_Q, column_Q] = stream_S[source_Q]
+        return found_BT
+
+    def _stream(self, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """int32 (S,) of some documents, and where each begins in it."""
+        parts, end = [], np.array([self.tokenizer.end], np.int32)
+        for _, span in self.rows.spans(documents):
+            for numbers in self._encoded(span):
+                parts += [end, numbers]
+        lengths_D = self._lengths()[documents]
+        return np.concatenate([*parts, end]), np.cumsum(lengths_D) - lengths_D
+
+    def _spread(self, pieces: np.ndarray, row_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Row, column and piece of every token that is read."""
+        length_P = self.plan.length_P[pieces]
+        before_P = np.cumsum(length_P) - length_P
+        is_first_P = np.diff(row_P, prepend=-1) > 0
+        column_P = before_P - np.maximum.accumulate(np.where(is_first_P, before_P, 0))
+        return (
+            np.repeat(row_P, length_P),
+            ranges(column_P, length_P),
+            np.repeat(np.arange(len(pieces)), length_P),
+        )
+
+
+def row(tokenizer: Tokenizer, text: str, length: int) -> np.ndarray:
+    """int32 (T + 1,) of one text by itself, as far as it goes."""
+    end = np.array([tokenizer.end], np.int32)
+    stream = np.concatenate([end, *tokenizer.encode([text]), end])[: length + 1]
+    return np.pad(stream, (0, length + 1 - len(stream)), constant_values=tokenizer.pad)
