@@ -6,7 +6,7 @@ one; so END alone says where in a row a document starts, and each token is told 
 
 Whole documents go where they leave the least room, the longest first (Ding et al. 2024).
 
-Shapes: N rows, T tokens read of a row, D documents, P pieces, S tokens of the stream, Q tokens of some pieces.
+Shapes: N rows, T tokens read of a row, D documents, P pieces, S tokens of the stream, Q tokens of pieces.
 """
 
 from __future__ import annotations

@@ -1,0 +1,147 @@
+"""A gpt reads the past of its own document, the same whether packed, cached, filled up, or alone."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+import lichen as li
+from lichen.core.errors import OptionError
+from lichen.data import packing, tokenizer
+from lichen.engine import architecture
+from lichen.nets.gpt import Cache
+
+FORMS = {
+    "plain": {},
+    "gated": {"mlp": "swiglu", "qk_norm": False},
+    "grouped": {"num_heads": 4, "num_kv_heads": 2},
+    "tied": {"is_tied": True, "num_kv_heads": 1, "num_heads": 2},
+}
+
+
+def made(form="plain", num_outputs=0, num_tokens=40, seed=0):
+    """A small net whose every weight says something."""
+    options = {"depth": 2, "width": 32, "num_heads": 2, **FORMS[form]}
+    net = architecture.build("gpt", options, (16, num_tokens), num_outputs).eval()
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(torch.randn_like(parameter) / parameter.shape[-1] ** 0.5)
+    return net
+
+
+def tokens(rows=3, length=12, seed=1, low=2):
+    draws = torch.Generator().manual_seed(seed)
+    return torch.randint(low, 40, (rows, length), generator=draws, dtype=torch.int32)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@torch.no_grad()
+def test_future_tokens_do_not_change_the_past(form):
+    net, x = made(form), tokens()
+    other = x.clone()
+    other[:, 7:] = tokens(seed=2)[:, 7:]
+    torch.testing.assert_close(net(x)[:, :7], net(other)[:, :7])
+    assert not torch.allclose(net(x)[:, 7:], net(other)[:, 7:], atol=1e-2)
+
+
+@torch.no_grad()
+def test_the_order_of_the_past_is_heard():
+    net, x = made(), tokens(1)
+    other = x.clone()
+    other[:, :2] = x[:, :2].flip(1)
+    assert (net(x)[:, -1] - net(other)[:, -1]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_documents_before_an_end_are_not_seen():
+    net, x = made(), tokens()
+    x[:, 5] = net.end
+    alone = net(x[:, 5:])
+    torch.testing.assert_close(net(x)[:, 5:], alone, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_packed_and_unpacked_losses_of_each_token_are_equal():
+    teller = tokenizer.of(tokenizer.learn(["moss"], 260))
+    draws = np.random.default_rng(0)
+    texts = [f"{row} " + "moss " * draws.integers(0, 5) for row in range(20)]
+    data = li.texts(texts, splits=["train"] * 20)
+    rows = packing.Packs(data.rows("train"), teller, 48)
+    net = made(num_tokens=teller.size)
+    found = losses(net, rows.whole())
+    told = rows.targets[..., 0]
+    assert (np.diff(told) > 0).any(), "no row holds two documents"
+    for number, text in enumerate(data.rows("train").texts):
+        alone = losses(net, packing.row(teller, text, 48)[None])[0, : len(text) + 1]
+        np.testing.assert_allclose(found[told == number], alone, atol=1e-4)
+
+
+def test_without_the_mask_packed_losses_would_differ(monkeypatch):
+    monkeypatch.setattr("lichen.nets.gpt.Gpt._seen", lambda *_: None)
+    with pytest.raises(AssertionError):
+        test_packed_and_unpacked_losses_of_each_token_are_equal()
+
+
+@torch.no_grad()
+def losses(net, rows):
+    x = torch.from_numpy(rows)
+    return functional.cross_entropy(net(x[:, :-1]).transpose(1, 2), x[:, 1:].long(), reduction="none").numpy()
+
+
+@pytest.mark.parametrize("form", FORMS)
+@torch.no_grad()
+def test_cached_and_uncached_answers_are_equal(form):
+    net, x = made(form), tokens()
+    x[1, :3] = 0  # filled up at the left
+    x[:, 3] = net.end
+    whole = net(x)
+    cache = Cache(room=12)
+    parts = [net(part, cache) for part in x.split([5, 1, 1, 3, 2], 1)]
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-4, rtol=1e-4)
+    assert cache.length == 12
+
+
+@torch.no_grad()
+def test_a_cache_goes_on_with_the_rows_that_are_kept():
+    net, x = made("grouped"), tokens()
+    cache = Cache(room=12)
+    net(x[:, :8], cache)
+    rows = torch.tensor([2, 0, 2])
+    cache.keep_rows(rows)
+    torch.testing.assert_close(net(x[rows, 8:], cache), net(x[rows])[:, 8:], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_text_is_read_whole_at_its_last_token():
+    net, x = made(num_outputs=3), tokens()
+    x[0, 6:] = 0
+    torch.testing.assert_close(net(x)[:1], net(x[:1, :6]))
+    assert net(x).shape == (3, 3)
+
+
+def test_a_fresh_net_favours_no_token():
+    net = architecture.build("gpt", {"depth": 1}, (8, 40), 0)
+    assert not net(tokens()).any()
+    assert net.tokens.embedding_dim == 64
+
+
+def test_a_tied_head_is_one_tensor():
+    net = architecture.build("gpt", {"depth": 1, "is_tied": True}, (8, 40), 0)
+    assert net.head.weight is net.tokens.weight
+    again = li.wrap(net, task="language_modelling").torch()
+    assert again.head.weight is again.tokens.weight
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"width": 30, "num_heads": 4}, "4 heads"),
+        ({"num_heads": 4, "num_kv_heads": 3}, "equal groups"),
+        ({"mlp": "relu"}, "relu2 or swiglu"),
+        ({"head": 2}, "unknown option `head`"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(options, said):
+    with pytest.raises(OptionError, match=said):
+        architecture.build("gpt", options, (8, 40), 0)
