@@ -99,6 +99,26 @@ def test_muon_steps_hidden_matrices_and_sgd_the_rest():
     assert names_by_rate(module, optimizer)["head.bias"] == 0.05  # what SGD usually has
 
 
+def test_beside_muon_adamw_steps_tables_the_head_and_vectors():
+    module = architecture.build("gpt", {"depth": 1, "width": 8, "num_heads": 1}, (4, 12), 0)
+    optimizer = optimizers.build(
+        module, name="muon_adamw", rate=0.1, weight_decay=0.2, head_rate=0.3, table_rate=0.4
+    )
+    rates = names_by_rate(module, optimizer)
+    assert rates["tokens.weight"] == 0.4 and rates["head.weight"] == 0.3 and rates["norm.weight"] == 0.001
+    before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+    for parameter in module.parameters():
+        parameter.grad = torch.full_like(parameter, 0.5)
+    optimizer.step()
+    for name, parameter in module.named_parameters():
+        gone = before[name] - parameter.detach()
+        if name in ("tokens.weight", "head.weight", "norm.weight"):  # Adam's first step is the rate itself
+            torch.testing.assert_close(gone, torch.full_like(gone, rates[name]), rtol=1e-4, atol=1e-5)
+    up = before["blocks.0.mlp.up.weight"]
+    expected = up * (1 - 0.1 * 0.2) - 0.1 * muon.direction(torch.ones_like(up))
+    torch.testing.assert_close(module.blocks[0].mlp.up.weight.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_step_of_muon_is_its_closed_form():
     module = nn.Sequential(nn.Conv2d(2, 6, 2, bias=False))
     before = module[0].weight.detach().clone()
@@ -126,7 +146,7 @@ def test_fixed_norms_are_those_of_orthogonal_matrices_before_each_step():
         optimizers.build(module, name="sgd", rate=0.1, weight_decay=0.0, hidden_norm="fixed")
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon", "muon_adamw"])
 def test_counted_per_row_neither_batch_nor_momentum_changes_how_far_weights_go(name):
     """Constant gradients, and then none until all momentum is spent."""
 
@@ -150,7 +170,7 @@ def test_counted_per_row_neither_batch_nor_momentum_changes_how_far_weights_go(n
     assert not torch.allclose(plain, torch.eye(3))
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon", "muon_adamw"])
 def test_counted_per_row_decay_does_not_depend_on_the_rate(name):
     def shrunk(rate):
         module = nn.Sequential(nn.Linear(3, 3, bias=False))

@@ -18,6 +18,9 @@ def test_closed_forms():
     assert at("cosine", 25) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
     assert at("linear", 25) == 0.75
     assert (at("step", 49), at("step", 50), at("step", 75)) == (1.0, 0.1, pytest.approx(0.01))
+    assert (at("wsd", 59), at("wsd", 60), at("wsd", 80)) == (1.0, 1.0, pytest.approx(0.5))
+    assert schedules.factor("wsd", 80, total=100, cooldown=0.25) == pytest.approx(0.8)
+    assert schedules.factor("wsd", 99, total=100, cooldown=0.0) == 1.0
     assert (at("triangular", 10), at("triangular", 20), at("triangular", 60)) == (0.5, 1.0, 0.5)
 
 

@@ -77,8 +77,8 @@ def fit(
     optimizer = optimizers.build(
         module, name=settings.optimizer, rate=rate, weight_decay=settings.weight_decay,
         momentum=settings.momentum, layer_decay=settings.layer_decay, parts=settings.parts,
-        bias_rate=settings.bias_rate, head_rate=settings.head_rate, unit=unit,
-        hidden_norm=settings.hidden_norm,
+        bias_rate=settings.bias_rate, head_rate=settings.head_rate,
+        table_rate=settings.table_rate, unit=unit, hidden_norm=settings.hidden_norm,
     )  # fmt: skip
     trainee = Trainee(
         module, optimizer, Average(module, settings.ema) if settings.ema else None,

@@ -35,6 +35,7 @@ class Settings:
         gradual: the share of the epochs over which layers join the training, the last first; 0: at once.
         units: whether rates and decay are counted per `step`, or per 1 024 `rows`.
         lookahead: steps between two halvings of the way.
+        cooldown: the share of the steps over which the schedule `wsd` falls to 0.
     """
 
     epochs: int
@@ -47,10 +48,12 @@ class Settings:
     gradual: float = 0.0
     bias_rate: float | None = None
     head_rate: float | None = None
+    table_rate: float | None = None
     units: str = "step"
     hidden_norm: str = "free"
     schedule: str = "cosine"
     warmup: float = 0.0
+    cooldown: float = 0.4
     clip: float | None = None
     ema: float | None = None
     lookahead: int | None = None

@@ -19,13 +19,17 @@ from torch import Tensor, nn
 from lichen.core.errors import OptionError, nearest
 from lichen.engine import layers, muon
 
-RATES = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "muon": 0.02}
+RATES = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "muon": 0.02, "muon_adamw": 0.02}
 """Peak rates that train the small nets of `nets/` without tuning, in batches of FULL_BATCH rows or more."""
 FULL_BATCH = 32
 UNIT_ROWS = 1024
 """Jordan 2024 counts rate and decay per so many rows."""
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Kingma and Ba 2015, algorithm 1."""
+BETA2_BESIDE = 0.95
+"""Of AdamW beside Muon, which trains language models: Brown et al. 2020, appendix B."""
+BESIDE = {"muon": "sgd", "muon_adamw": "adamw"}
+"""What steps all that Muon does not."""
 
 
 class Optimizer(ABC):
@@ -110,23 +114,29 @@ class Adam(Optimizer):
         return [self.state[parameter]["count"] for parameter in parameters]
 
 
-class Muon(SGD):
-    """Hidden matrices and filters along orthogonal directions, decay apart; all else by SGD.
+class Muon(Optimizer):
+    """Hidden matrices and filters along orthogonal directions, decay apart; all else by another optimizer.
 
     Paper: Jordan et al. 2024; the decay is Liu et al.'s 2025, section 2.2.
 
     Args:
+        beside: what steps all else.
         fixes_norms: instead of decaying, each hidden matrix starts a step with the norm of an orthogonal one,
             the root of its outputs, so that a step turns it by `rate` whatever came before.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], momentum: float, *, fixes_norms: bool = False) -> None:
-        super().__init__(groups, momentum)
+    def __init__(
+        self, groups: list[dict[str, Any]], momentum: float, *, beside: Optimizer, fixes_norms: bool = False
+    ) -> None:
+        super().__init__(groups)
+        self.momentum = momentum
+        self.beside = beside
+        self.beside.state = self.state
         self.fixes_norms = fixes_norms
 
     def update(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
         if not group["is_orthogonal"]:
-            super().update(group, parameters, gradients)
+            self.beside.update(group, parameters, gradients)
             return
         velocities = self.held(parameters, "velocity")
         torch._foreach_mul_(velocities, self.momentum)
@@ -162,6 +172,7 @@ def build(
     parts: Mapping[str, float] | None = None,
     bias_rate: float | None = None,
     head_rate: float | None = None,
+    table_rate: float | None = None,
     unit: float | None = None,
     hidden_norm: str = "free",
 ) -> Optimizer:
@@ -171,8 +182,9 @@ def build(
         momentum: of SGD and Muon; Adam keeps its own.
         layer_decay: the rate of each layer is this times that of the layer after it.
         parts: shares of the rate by part of the net.
-        bias_rate: of biases, norms and other vectors. head_rate: of the last layer's matrix. None: as the
-            others; with Muon, whose rate says nothing about them, SGD's usual one.
+        bias_rate: of biases, norms and other vectors. head_rate: of the last layer's matrix. table_rate: of
+            tables of vectors, such as those of tokens. None: as the others; with Muon, whose rate says
+            nothing about them, the usual one of what steps them.
         unit: a batch's share of UNIT_ROWS, where rates and decay are counted per UNIT_ROWS; see `treatments`.
         hidden_norm: `fixed`: Muon keeps the norms of hidden matrices instead of decaying them.
 
@@ -181,24 +193,29 @@ def build(
     """
     if name not in RATES:
         raise OptionError(f"unknown optimizer `{name}`", hint=nearest(name, RATES))
-    if hidden_norm == "fixed" and name != "muon":
+    if hidden_norm == "fixed" and name not in BESIDE:
         raise OptionError(f"only muon fixes the norms of hidden matrices, not `{name}`")
     treated = treatments(
         name, rate=rate, weight_decay=weight_decay, momentum=momentum, bias_rate=bias_rate,
-        head_rate=head_rate, unit=unit,
+        head_rate=head_rate, table_rate=table_rate, unit=unit,
     )  # fmt: skip
     groups = groups_of(module, treated, layer_decay=layer_decay, parts=parts)
     if not groups:
         raise OptionError("there must be something to train: every parameter of the net is frozen")
-    if name in ("sgd", "muon"):
-        fixes_norms = hidden_norm == "fixed"
-        made: Optimizer = (
-            SGD(groups, momentum) if name == "sgd" else Muon(groups, momentum, fixes_norms=fixes_norms)
-        )
-    else:
-        made = Adam(groups, is_decoupled=name == "adamw")
+    made = _made(name, groups, momentum, fixes_norms=hidden_norm == "fixed")
     set_rate(made, rate)
     return made
+
+
+def _made(name: str, groups: list[dict[str, Any]], momentum: float, *, fixes_norms: bool) -> Optimizer:
+    if name in BESIDE:
+        beside = (
+            SGD(groups, momentum)
+            if BESIDE[name] == "sgd"
+            else Adam(groups, is_decoupled=True, beta2=BETA2_BESIDE)
+        )
+        return Muon(groups, momentum, beside=beside, fixes_norms=fixes_norms)
+    return SGD(groups, momentum) if name == "sgd" else Adam(groups, is_decoupled=name == "adamw")
 
 
 def treatments(
@@ -209,24 +226,23 @@ def treatments(
     momentum: float,
     bias_rate: float | None = None,
     head_rate: float | None = None,
+    table_rate: float | None = None,
     unit: float | None = None,
 ) -> dict[str, Treatment]:
-    """What an optimizer does to `hidden` matrices, to the `head`'s and to each `vector`.
+    """What an optimizer does to `hidden` matrices, to the `head`'s, to each `table` and to each `vector`.
 
     With a unit, rates and decay are counted per UNIT_ROWS rows: a gradient moves the weights by `rate` times
     the unit in all, however momentum spreads that over steps, and a step shrinks matrices by `weight_decay`
     times the unit whatever the rate. So batch size, momentum, rate and decay are tuned one by one (Jordan
     2024, appendix). Muon's direction has one length whatever the momentum.
     """
-    usual = RATES["sgd"] if name == "muon" else rate
-    rates = {
-        "hidden": rate, "head": usual if head_rate is None else head_rate,
-        "vector": usual if bias_rate is None else bias_rate,
-    }  # fmt: skip
+    usual = RATES[BESIDE[name]] if name in BESIDE else rate
+    told = {"head": head_rate, "table": table_rate, "vector": bias_rate}
+    rates = {"hidden": rate, **{kind: usual if own is None else own for kind, own in told.items()}}
     found = {}
     for kind, own in rates.items():
-        is_orthogonal = name == "muon" and kind == "hidden"
-        decay = 0.0 if kind == "vector" or (name == "muon" and not is_orthogonal) else weight_decay
+        is_orthogonal = name in BESIDE and kind == "hidden"
+        decay = 0.0 if kind == "vector" or (name in BESIDE and not is_orthogonal) else weight_decay
         scale = own / rate if rate else 0.0
         if unit is not None:
             is_summed = name == "sgd" or (name == "muon" and not is_orthogonal)
@@ -254,12 +270,14 @@ def groups_of(
     layer_decay: float = 1.0,
     parts: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Parameter groups by treatment, layer and type; norms, biases and other vectors are `vector`s."""
+    """Parameter groups by treatment, layer and type; norms, biases and other vectors are `vector`s, a head
+    that is tied to the tokens is their `table`."""
     shares = layers.scales(module, layer_decay, parts)
     groups: dict[tuple[Treatment, torch.dtype], list[nn.Parameter]] = {}
+    tables = {id(part.weight) for part in module.modules() if isinstance(part, nn.Embedding)}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            own = treated[_kind(name, parameter)]
+            own = treated["table" if id(parameter) in tables else _kind(name, parameter)]
             key = replace(own, scale=own.scale * shares[name]), parameter.dtype
             groups.setdefault(key, []).append(parameter)
     return [

@@ -50,7 +50,9 @@ def stride(job: Job, trainee: Trainee, net: nn.Module, batch: Batch) -> Fault | 
 def rate_at(job: Job, trainee: Trainee, step: int) -> float:
     settings = job.settings
     warmup = round(settings.warmup * job.batches.steps_per_epoch)
-    shape = schedules.factor(settings.schedule, step, total=job.total, warmup=warmup)
+    shape = schedules.factor(
+        settings.schedule, step, total=job.total, warmup=warmup, cooldown=settings.cooldown
+    )
     return job.peak_rate * trainee.counters["rate_scale"] * shape
 
 
