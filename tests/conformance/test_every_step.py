@@ -22,13 +22,15 @@ SMALL = {
     "max_distance": None,
 }
 """Options by name that keep a run short, whatever the step."""
-OF_TEXTS = ("prepare.bpe",)
+OF_TEXTS = ("prepare.bpe", "pretrain.language")
 """Steps that take data of texts; the others take pictures."""
 OUTSIDE = {
-    "prepare.load": {"source": "digits"},
-    "pretrain.load": {"net": "mlp", "weights": None},
+    "prepare.load": {"source": "digits"}, "pretrain.load": {"net": "mlp", "weights": None},
     "prepare.thin": {"shares": {"a": 0.5}},
-}
+    "pretrain.language": {
+        "net": "gpt", "net_options": {"depth": 1, "width": 8, "num_heads": 1}, "steps": 2, "max_tokens": 16,
+    },
+}  # fmt: skip
 
 
 def data(address, seed=0):
@@ -44,7 +46,9 @@ def inputs(read):
     with session.using(session.Session()):
         rows = data(read.address)
         found = {"Dataset": rows}
-        if any("Model" in taken.kinds for taken in read.values):
+        if read.address in OF_TEXTS:
+            found["Model"] = step.by_address("prepare.bpe")(rows, size=260)
+        elif any("Model" in taken.kinds for taken in read.values):
             found["Model"] = step.by_address("pretrain.train")(rows, net="mlp", epochs=1)
         if any(taken.kinds == ("Program",) for taken in read.values):
             found["Program"] = step.by_address("deploy.export")(found["Model"], rows)

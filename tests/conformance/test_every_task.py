@@ -7,15 +7,35 @@ import torch
 from lichen.core import find
 from lichen.core.array import Array
 from lichen.core.errors import DataError
+from lichen.core.protocols import SelfSupervised
 from lichen.data import arrays
 
 TASKS = sorted(find.shelf("tasks"))
-FROM_ROWS = [name for name in TASKS if hasattr(find.load(f"lichen.tasks.{name}:TASK"), "blank_loss")]
-"""Tasks whose nets learn what a row's target is; a generator learns against a discriminator."""
+NUM_TOKENS = 20
 
 
 def task_of(name):
     return find.load(f"lichen.tasks.{name}:TASK")
+
+
+def blank(task, num_rows, data):
+    """Outputs of no information: of a row, or of each of its tokens."""
+    if isinstance(task, SelfSupervised):
+        return torch.zeros(num_rows, 4, NUM_TOKENS)
+    return torch.zeros(num_rows, task.num_outputs(data))
+
+
+def targets_of(task, data):
+    """What a task's loss is told of the first rows."""
+    if isinstance(task, SelfSupervised):
+        return torch.arange(6 * 4).reshape(6, 4) % NUM_TOKENS
+    return torch.from_numpy(data.rows("train").targets[:6].copy())
+
+
+FROM_ROWS = [name for name in TASKS if hasattr(task_of(name), "blank_loss")]
+"""Tasks whose nets learn what a row holds; a generator learns against a discriminator."""
+OTHERS = [name for name in TASKS if isinstance(task_of(name), SelfSupervised)]
+SUPERVISED = [name for name in TASKS if name in FROM_ROWS and name not in OTHERS]
 
 
 def rows(task, num=60, seed=0):
@@ -57,15 +77,15 @@ def test_it_says_what_it_is(name):
 def test_its_loss_is_per_row_and_learnable(name):
     task = task_of(name)
     data = rows(task)
-    outputs = torch.zeros(6, task.num_outputs(data), requires_grad=True)
-    loss = task.loss(outputs, torch.from_numpy(data.rows("train").targets[:6].copy()))
+    outputs = blank(task, 6, data).requires_grad_()
+    loss = task.loss(outputs, targets_of(task, data))
     assert loss.shape == (6,)
     loss.sum().backward()
     assert torch.isfinite(outputs.grad).all()
     assert outputs.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", FROM_ROWS)
+@pytest.mark.parametrize("name", SUPERVISED)
 def test_nothing_is_learnt_from_targets_that_favour_nothing(name):
     """From the outputs of no information no direction lowers the loss against them."""
     task = task_of(name)
@@ -77,7 +97,30 @@ def test_nothing_is_learnt_from_targets_that_favour_nothing(name):
     assert answers["confidence"].numpy().max() < 0.6
 
 
-@pytest.mark.parametrize("name", FROM_ROWS)
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_is_kept_of_each_token_scores_right_answers_above_wrong_ones(name):
+    """Tokens are told with a lead in the logits, or against one; two documents lie in each row."""
+    task, draws = task_of(name), np.random.default_rng(0)
+    rows_BT = torch.from_numpy(draws.integers(1, NUM_TOKENS, (6, 5)))
+    told_BTV = torch.nn.functional.one_hot(rows_BT[:, 1:], NUM_TOKENS).float()
+    targets = np.stack([np.arange(6)[:, None] * 2 + np.arange(4) // 2, np.ones((6, 4), int)], -1)
+    scores = {}
+    for lead in (0.0, 4.0, -4.0):
+        kept = task.kept(lead * told_BTV, rows_BT, {})
+        assert kept.shape == (6, 4)
+        scores[lead], answers = task.score(kept.numpy(), targets)
+        figures = task.figures(kept.numpy(), targets)
+        assert figures[task.headline] == pytest.approx(scores[lead][task.headline]["value"])
+        assert answers["outcome"].shape == (12,)
+        assert answers["outcome"].numpy().mean() == pytest.approx(figures[task.headline], rel=1e-5)
+        for metric in scores[lead].values():
+            assert metric["low"] <= metric["value"] <= metric["high"]
+        assert len(task.reply(kept.numpy(), {})) == 6
+    right, blank_, wrong = (scores[lead][task.headline]["value"] for lead in (4.0, 0.0, -4.0))
+    assert (right < blank_ < wrong) != task.higher_is_better
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
 def test_right_answers_beat_wrong_ones_and_intervals_hold_the_figure(name):
     task = task_of(name)
     data = rows(task)
@@ -94,7 +137,7 @@ def test_right_answers_beat_wrong_ones_and_intervals_hold_the_figure(name):
     )
 
 
-@pytest.mark.parametrize("name", FROM_ROWS)
+@pytest.mark.parametrize("name", SUPERVISED)
 def test_it_replies_once_per_row_in_words(name):
     task = task_of(name)
     data = rows(task)

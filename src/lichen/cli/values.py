@@ -156,9 +156,22 @@ def _answers(rows: list[dict[str, Any]]) -> str:
     if any("picture" in row for row in rows):
         said = [(row["input"], "a PNG file, printed by --json" if "picture" in row else "-") for row in rows]
         return table([("input", "picture"), *said])
+    if not any("label" in row for row in rows):
+        return _plain(rows)
     shown = [(row["input"], row.get("label", "-"), f"{row['confidence']:.4f}" if "label" in row else "-")
              for row in rows]  # fmt: skip
     return table([("input", "label", "confidence"), *shown], right=(2,))
+
+
+def _plain(rows: list[dict[str, Any]]) -> str:
+    """Answers in figures instead of labels, under their names."""
+    names = list(dict.fromkeys(name for row in rows for name in row if name not in ("input", "error")))
+    shown = [(row["input"], *(_shown(row.get(name, "-")) for name in names)) for row in rows]
+    return table([("input", *names), *shown], right=tuple(range(1, len(names) + 1)))
+
+
+def _shown(figure: Any) -> str:
+    return f"{figure:.4f}" if isinstance(figure, float) else str(figure)
 
 
 def export(given: Namespace) -> Answer:

@@ -73,6 +73,23 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class SelfSupervised(Protocol):
+    """A task whose rows are their own targets, such as telling the next token.
+
+    Its net says more of a row than could be kept; what is `kept` stands in for outputs wherever rows are
+    scored and answered. Shapes: B rows of a batch, T tokens.
+    """
+
+    def objective(self, module: Any, rows: Any, assets: Mapping[str, Any]) -> Any:
+        """The loss of a batch, a scalar, of rows as batches have them."""
+        ...
+
+    def kept(self, outputs: Any, rows: Any, assets: Mapping[str, Any]) -> Any:
+        """What stays of a net's outputs (B, T, ...): a number per token, (B, T)."""
+        ...
+
+
 class Feed(Protocol):
     """How what a person hands in becomes a row that a net takes; one for each kind of row."""
 

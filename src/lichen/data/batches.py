@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -56,6 +57,27 @@ class Source(Protocol):
     def whole(self, size: int | None = None) -> np.ndarray: ...
 
     def batch(self, indices: Any, size: int | None = None) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Batches in rounds of some steps each, which go from one epoch of the rows into the next."""
+
+    batches: Batches
+    steps_per_epoch: int
+
+    @property
+    def batch_size(self) -> int:
+        return self.batches.batch_size
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """Every step's batch of a round from `start` on."""
+        step, end = number * self.steps_per_epoch + start, (number + 1) * self.steps_per_epoch
+        while step < end:
+            epoch, place = divmod(step, self.batches.steps_per_epoch)
+            for batch in islice(self.batches.epoch(epoch, place), end - step):
+                yield batch
+                step += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -187,12 +209,14 @@ def of(
     device: str = "cpu",
     is_shuffled: bool = True,
     drops_last: bool = False,
+    has_targets: bool = True,
     rank: int = 0,
     world: int = 1,
 ) -> Batches:
     """The batches of a split, resident when it fits in memory and streamed otherwise.
 
     Args:
+        has_targets: false where rows are their own targets; then these are 0.
         size: side that pictures are resized to; None keeps their own.
 
     Raises:
@@ -203,9 +227,10 @@ def of(
             f"the pictures of {rows.split} differ in size", hint="give an image size, such as 224"
         )
     whole = torch.from_numpy(rows.whole(size)).to(device) if rows.fits(size) else None
+    targets = torch.from_numpy(rows.targets.copy()) if has_targets else torch.zeros(rows.num_rows)
     return Batches(
         images=whole if whole is not None else lambda chosen: rows.batch(chosen, size),
-        targets=torch.from_numpy(rows.targets.copy()).to(device),
+        targets=targets.to(device),
         ids=torch.from_numpy(rows.ids.view(np.int64).copy()).to(device),
         batch_size=batch_size, seed=seed, policy=policy, num_classes=num_classes,
         class_weights=class_weights, is_balanced=is_balanced, channels_last=channels_last, device=device,

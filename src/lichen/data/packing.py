@@ -20,7 +20,7 @@ import numpy as np
 from lichen.core.errors import DataError
 from lichen.data import draws, stored
 from lichen.data.texts import Texts
-from lichen.data.tokenizer import Tokenizer
+from lichen.data.tokenizer import PAD, Tokenizer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,7 +196,7 @@ class Packs:
         document_P, place_P = self._places(self.plan.start_P[pieces])
         documents, at_P = np.unique(document_P, return_inverse=True)
         stream_S, starts_D = self._stream(documents)
-        found_BT = np.full((len(chosen), self.length + 1), self.tokenizer.pad, np.int32)
+        found_BT = np.full((len(chosen), self.length + 1), PAD, np.int32)
         row_Q, column_Q, _piece_Q = self._spread(pieces, row_P)
         source_Q = ranges(starts_D[at_P] + place_P, self.plan.length_P[pieces])
         found_BT[row_Q, column_Q + 1] = stream_S[source_Q + 1]
@@ -229,4 +229,4 @@ def row(tokenizer: Tokenizer, text: str, length: int) -> np.ndarray:
     """int32 (T + 1,) of one text by itself, as far as it goes."""
     end = np.array([tokenizer.end], np.int32)
     stream = np.concatenate([end, *tokenizer.encode([text]), end])[: length + 1]
-    return np.pad(stream, (0, length + 1 - len(stream)), constant_values=tokenizer.pad)
+    return np.pad(stream, (0, length + 1 - len(stream)), constant_values=PAD)

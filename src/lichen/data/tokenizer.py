@@ -63,13 +63,12 @@ class Tokenizer:
         digest: of its asset.
         bytes_of: what each number stands for; nothing for special ones.
         backend: of the library, which knows nothing of special numbers.
-        pad: fills rows up. end: stands before a document, and says after one that it is over.
+        end: stands before a document, and says after one that it is over.
     """
 
     digest: str
     bytes_of: Sequence[bytes]
     backend: Any
-    pad: int = PAD
     end: int = END
 
     @property

@@ -14,10 +14,12 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
+import torch
 
 from lichen.core.errors import DataError, LichenError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
+from lichen.core.protocols import SelfSupervised
 from lichen.engine import backend, feeds, memory, pictures, runtimes, supervised
 from lichen.engine.task import task_of
 
@@ -76,9 +78,13 @@ def _tried(item: Any, where: str, value: Model | Program) -> np.ndarray | Lichen
 def logits(
     value: Model | Program, images_u8: np.ndarray, batch_size: int = BATCH_SIZE, *, device: str = "cpu"
 ) -> np.ndarray:
-    """float32 (N, K) of uint8 pixels (N, C, H, W), or of a text's numbers int32 (N, T)."""
+    """float32 (N, K) of uint8 pixels (N, C, H, W), or of a text's numbers int32 (N, T).
+
+    Of a self-supervised task what it keeps of a net's outputs, (N, T).
+    """
     if len(images_u8) == 0:
         raise DataError("there must be at least one row to answer about")
+    batch_size = supervised.at_once(batch_size, value.assets)
     run, starts = runner(value, device=device), range(0, len(images_u8), batch_size)
     with memory.kept() if len(starts) > 1 else nullcontext():
         found = np.concatenate([run(images_u8[start : start + batch_size]) for start in starts])
@@ -120,7 +126,12 @@ def _of_model(model: Model, device: str) -> Runner:
 
 
 def _of_program(program: Program, threads: int | None) -> Runner:
-    return runtimes.load(program.runtime, program.files(), threads=threads, precision=program.precision)
+    run = runtimes.load(program.runtime, program.files(), threads=threads, precision=program.precision)
+    task, assets = task_of(program.task), dict(program.assets)
+    if not isinstance(task, SelfSupervised):
+        return run
+    return lambda rows_BT: task.kept(
+        torch.from_numpy(run(rows_BT)), torch.from_numpy(rows_BT), assets).numpy()  # fmt: skip
 
 
 def decode(inputs: Any, image_shape: Sequence[int]) -> np.ndarray:

@@ -44,7 +44,7 @@ def score(
         headline, higher = supervised.metric_name(metric), getattr(metric, "higher_is_better", True)
         figures = {headline: metrics.bootstrap(metric, outputs, rows.targets), **figures}
     return Scores.build(
-        subject=value.digest, data=data.identity((split,)), split=split, num_rows=len(rows.targets),
+        subject=value.digest, data=data.identity((split,)), split=split, num_rows=answers["outcome"].shape[0],
         headline=headline, higher_is_better=higher, metrics=figures, answers=answers,
     )  # fmt: skip
 

@@ -11,9 +11,10 @@ from torch import nn
 from lichen.core.dataset import Dataset
 from lichen.core.progress import Run
 from lichen.core.protocols import Task
+from lichen.data.batches import Rounds
 from lichen.engine import architecture, masking, supervised
 from lichen.engine.fit import fit
-from lichen.engine.job import Settings
+from lichen.engine.job import Batches, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Lesson:
         batch_size: rows per step over all processes; None: the usual one.
         balance: of classes, as `supervised.weights_of` takes it.
         num_judged: validation rows asked after each epoch; None: all.
+        round_steps: steps of what then counts as an epoch; None: those of one pass over the rows.
         loss: in place of the task's. metric: in place of the task's figures.
     """
 
@@ -34,6 +36,7 @@ class Lesson:
     label_smoothing: float = 0.0
     balance: str = "none"
     num_judged: int | None = None
+    round_steps: int | None = None
     loss: Callable[..., Any] | None = None
     metric: Callable[..., float] | None = None
 
@@ -47,7 +50,7 @@ class Lesson:
         about: Mapping[str, Any] | None = None,
     ) -> None:
         """Trains what of a module is not frozen, in place, on train rows as the data's policy varies them."""
-        batches = supervised.batches_of(
+        batches: Batches = supervised.batches_of(
             self.data,
             self.assets,
             batch_size=self.batch_size,
@@ -55,6 +58,8 @@ class Lesson:
             device=run.device,
             balance=self.balance,
         )
+        if self.round_steps is not None:
+            batches = Rounds(batches, self.round_steps)
         with masking.kept(module, self.assets) as found:
             fit(
                 module, batches, settings, run=run, callback=callback, about=about,

@@ -6,6 +6,7 @@ Shapes: B rows of a batch, N rows of a split, K outputs.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
-from lichen.core.protocols import Primed, Task
+from lichen.core.protocols import Primed, SelfSupervised, Task
 from lichen.data import batches
 from lichen.data.balance import class_weights
 from lichen.data.batches import Batches, Source
@@ -32,6 +33,8 @@ JUDGE_ROWS = 512
 
 ASKED_SHARE, ASKED = 4, 500
 """A fourth as many rows as there are train rows, at least 500."""
+MOST_OUTPUTS = 1 << 24
+"""Numbers that a net may answer at a time where it answers for every token."""
 
 
 def pixels(rows: Images, image_shape: Sequence[int]) -> np.ndarray:
@@ -98,6 +101,9 @@ def batches_of(
     rows = feeds.rows_of(data, "train", assets)
     batch_size = batch_size or usual_batch_size(rows.num_rows)
     rank, world = ranks()
+    if feeds.are_packed(assets):
+        return batches.of(rows, batch_size=batch_size, seed=seed, has_targets=False, drops_last=True,
+                          device=device, rank=rank, world=world)  # fmt: skip
     return batches.of(
         rows, batch_size=batch_size, seed=seed, size=size_of(rows, assets), policy=data.policy or None,
         num_classes=len(data.labels), device=device, rank=rank, world=world,
@@ -153,6 +159,11 @@ def objective(
         inputs: what a batch becomes before the module sees it; None: the task's own way with pixels.
         label_smoothing: this share of each target goes to all classes alike (Szegedy et al. 2016, section 7).
     """
+    if isinstance(task, SelfSupervised):
+        if loss is not None or label_smoothing:
+            raise UsageError(f"{task.name} has its own loss; loss and label_smoothing mean nothing to it")
+        own = task.objective
+        return lambda module, rows, _: own(module, rows, assets)
     measure = loss or task.loss
     blank = getattr(task, "blank_loss", None)
     if label_smoothing and blank is None:
@@ -241,15 +252,28 @@ def outputs_of(
     device: str = "cpu",
     batch_size: int = JUDGE_ROWS,
 ) -> np.ndarray:
-    """float32 (N, K) outputs of uint8 pixels, averaged over the views that assets name, or of texts."""
-    parts = []
+    """float32 (N, K) outputs of uint8 pixels, averaged over the views that assets name, or of texts.
+
+    Of a self-supervised task what it keeps of them, (N, T).
+    """
+    parts, batch_size = [], at_once(batch_size, assets)
     with torch.inference_mode():
         for start in range(0, len(images_NCHW), batch_size):
             x_BCHW = torch.from_numpy(np.array(images_NCHW[start : start + batch_size])).to(device)
-            parts.append(views.answered(module, _laid(task.inputs(x_BCHW, assets)), assets).float().cpu())
+            outputs = views.answered(module, _laid(task.inputs(x_BCHW, assets)), assets).float()
+            if isinstance(task, SelfSupervised):
+                outputs = task.kept(outputs, x_BCHW, assets)
+            parts.append(outputs.cpu())
     return torch.cat(parts).numpy()
 
 
 def _laid(x: Tensor) -> Tensor:
     """Pictures with their channels last, which convolutions of a CPU read up to twice as fast."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
+def at_once(batch_size: int, assets: Mapping[str, Any]) -> int:
+    """Rows to be answered at a time: fewer where each is answered for all its tokens."""
+    if not feeds.are_packed(assets):
+        return batch_size
+    return max(1, min(batch_size, MOST_OUTPUTS // math.prod(feeds.in_shape(assets))))
