@@ -20,6 +20,7 @@ FAMILIES = {
     "records": ("read the record", "show log models"),
     "reports": ("show it", "report"),
     "values": ("use what it made", "evaluate predict export"),
+    "talking": ("talk with it", "chat"),
     "studies": ("study lives", ""),
     "names": ("name values", "promote rollback"),
     "shelves": ("see what there is", "steps data completion"),

@@ -24,7 +24,9 @@ PURE = ("/__init__.py", ".py")
 """Of lichen's own modules: most of a step's code, looked up for every call."""
 SINGULAR = {"steps": "step", "tasks": "task", "nets": "net", "studies": "study"}
 SHELVES = tuple(SINGULAR)
-BEHIND_VALUES = ("lichen.data.rows", "lichen.engine.backend", "lichen.engine.answer")
+BEHIND_VALUES = (
+    "lichen.data.rows", "lichen.engine.backend", "lichen.engine.answer", "lichen.engine.decode",
+)  # fmt: skip
 """The modules that methods of values lead to; part of the code of every user step."""
 
 

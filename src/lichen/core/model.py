@@ -232,6 +232,21 @@ class Model(Value):
         """Answers as a person reads them, through the one path that `evaluate` and `serve` use."""
         return find.load("lichen.engine.answer:predict")(self, inputs)
 
+    def generate(
+        self, prompts: Any, *, max_new_tokens: int = 100, temperature: float = 0.8, top_k: int | None = None,
+        top_p: float | None = None, min_p: float | None = None, seed: int = 0,
+    ) -> list[str]:  # fmt: skip
+        """What a language model says after each prompt, a text or a list of them.
+
+        Args:
+            temperature: 0: always the likeliest token; above 1 unlikely ones come oftener.
+            top_k: of so many likeliest tokens alone. top_p: of the fewest that have this share of the
+                probability. min_p: of those that are this share as likely as the likeliest.
+        """
+        said = find.load("lichen.engine.decode:generate")
+        return said(self, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k,
+                    top_p=top_p, min_p=min_p, seed=seed)  # fmt: skip
+
     def facts(self) -> dict[str, str]:
         if self.net is None:
             return {"holds": ", ".join(self.assets)}

@@ -173,6 +173,10 @@ class Gpt(nn.Module):
     def head_width(self) -> int:
         return self.blocks[0].attention.head_width  # type: ignore[union-attr, return-value]
 
+    def cache(self, room: int) -> Cache:
+        """An empty cache for so many tokens of a row."""
+        return Cache(room=room)
+
     def features(self, x_BT: Tensor, cache: Cache | None = None) -> Tensor:
         start, length = cache.length if cache else 0, x_BT.shape[1]
         turn_TK = turns(start, length, self.head_width, self.base, x_BT.device)

@@ -1,0 +1,72 @@
+"""talking: `chat`: a language model goes on from what it is told, word by word as they come."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lichen.cli.main import Answer, Verb, argument
+from lichen.cli.values import VALUE, subject
+from lichen.core.errors import UsageError
+from lichen.core.model import Model
+
+if TYPE_CHECKING:
+    from lichen.engine.decode import Decoder, Sampling
+
+
+def chat(given: Namespace) -> Answer:
+    """Says what follows a prompt, or each line that is typed or piped in."""
+    from lichen.engine.decode import Decoder, Sampling
+
+    value = subject(given.value, "chat")
+    if not isinstance(value, Model):
+        raise UsageError(f"`chat` takes a Model; `{given.value}` is a Program", hint="lichen models")
+    sampling = Sampling(temperature=given.temperature, top_k=given.top_k, top_p=given.top_p,
+                        min_p=given.min_p, seed=given.seed)  # fmt: skip
+    decoder, prompts = Decoder.of(value), [given.prompt] if given.prompt is not None else _typed()
+    if given.json:
+        asked = list(prompts)
+        texts = decoder.generate(asked, max_new_tokens=given.max_tokens, sampling=sampling)
+        return Answer("", [{"prompt": a, "text": b} for a, b in zip(asked, texts, strict=True)])
+    for prompt in prompts:
+        _say(decoder, prompt, given.max_tokens, sampling)
+    return Answer()
+
+
+def _typed() -> Iterator[str]:
+    """Lines of a person at a terminal, or of a pipe; empty ones end nothing and say nothing."""
+    is_terminal = sys.stdin.isatty()
+    while True:
+        if is_terminal:
+            sys.stderr.write("> ")
+            sys.stderr.flush()
+        if not (line := sys.stdin.readline()):
+            return
+        if line.strip():
+            yield line.rstrip("\n")
+
+
+def _say(decoder: Decoder, prompt: str, max_tokens: int, sampling: Sampling) -> None:
+    sys.stdout.write(prompt)
+    for text in decoder.stream(prompt, max_new_tokens=max_tokens, sampling=sampling):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+VERBS = {
+    "chat": Verb("let a language model go on from a text", chat, (
+        VALUE,
+        argument("--prompt", metavar="TEXT", help="one text; otherwise each line that is typed or piped in"),
+        argument("--max-tokens", type=int, default=200, metavar="N", help="tokens at most (default 200)"),
+        argument("--temperature", type=float, default=0.8, metavar="T",
+                 help="0: always the likeliest token; above 1 unlikely ones come oftener (default 0.8)"),
+        argument("--top-k", type=int, metavar="K", help="draw from the K likeliest tokens alone"),
+        argument("--top-p", type=float, metavar="P", help="from the fewest with this share of the chances"),
+        argument("--min-p", type=float, metavar="P", help="from those so far as likely as the likeliest"),
+        argument("--seed", type=int, default=0, help="the same seed says the same (default 0)"),
+    )),
+}  # fmt: skip

@@ -1,0 +1,206 @@
+"""decode: texts out of a language model, token by token: keys and values are kept, prompts go side by side.
+
+A token is drawn from (seed, number of the prompt, number of the token) alone, so a text does not depend on
+what is told beside it. Prompts of different lengths are filled up at the left, where nothing sees it. Where
+the tokens that a net reads are full, it goes on from the later half of them as from a document.
+
+Papers: Fan et al. 2018 (top k); Holtzman et al. 2020 (top p); Nguyen et al. 2024 (min p).
+Shapes: B rows under way, V different tokens, S tokens read.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lichen.core.errors import DataError, OptionError, UsageError
+from lichen.core.model import Model
+from lichen.data import draws, tokenizer
+from lichen.data.tokenizer import PAD, Tokenizer
+from lichen.engine import backend, feeds
+
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is drawn.
+
+    Args:
+        temperature: above 1 unlikely tokens come oftener; 0: always the likeliest.
+        top_k: of so many likeliest alone. top_p: of the fewest that have this share of the probability.
+        min_p: of those that are at least this share as likely as the likeliest.
+
+    Raises:
+        OptionError: a figure is out of its range.
+    """
+
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.temperature <= 100, "temperature", "from 0 to 100", self.temperature)
+        _require(self.top_k is None or self.top_k >= 1, "top_k", "1 at least", self.top_k)
+        for name in ("top_p", "min_p"):
+            share = getattr(self, name)
+            _require(share is None or 0 < share <= 1, name, "above 0 and at most 1", share)
+
+    def chances(self, logits_BV: Tensor) -> Tensor:
+        """float64 (B, V): the probability of each token."""
+        if self.temperature == 0:
+            return torch.nn.functional.one_hot(logits_BV.argmax(-1), logits_BV.shape[-1]).double()
+        chance_BV = torch.softmax(logits_BV.double() / self.temperature, -1)
+        if self.top_k is not None and self.top_k < chance_BV.shape[-1]:
+            chance_BV = _only(chance_BV, chance_BV.topk(self.top_k, -1).values[:, -1:])
+        if self.top_p is not None:
+            sorted_BV = chance_BV.sort(-1, descending=True).values
+            is_in_BV = sorted_BV.cumsum(-1) - sorted_BV < self.top_p
+            chance_BV = _only(chance_BV, sorted_BV.where(is_in_BV, 1.0).amin(-1, keepdim=True))
+        if self.min_p is not None:
+            chance_BV = _only(chance_BV, self.min_p * chance_BV.amax(-1, keepdim=True))
+        return chance_BV
+
+    def draw(self, logits_BV: Tensor, rows: Sequence[int], step: int) -> Tensor:
+        """int64 (B,): the next token of each row.
+
+        Args:
+            rows: numbers of their prompts. step: tokens that were drawn before.
+        """
+        if self.temperature == 0:
+            return logits_BV.argmax(-1)
+        uniform_B = draws.uniforms(
+            np.array(rows, np.int64), np.zeros(1, np.int64), seed=self.seed, epoch=step
+        )
+        above_BV = self.chances(logits_BV).cumsum(-1)
+        goal_B1 = torch.from_numpy(uniform_B).to(above_BV.device) * above_BV[:, -1:]
+        return torch.searchsorted(above_BV, goal_B1, right=True).clamp(max=above_BV.shape[-1] - 1)[:, 0]
+
+
+def _require(is_so: bool, name: str, wanted: str, value: Any) -> None:
+    if not is_so:
+        raise OptionError(f"`{name}` must be {wanted}, not {value}")
+
+
+def _only(chance_BV: Tensor, least_B1: Tensor) -> Tensor:
+    """Chances of tokens that are likely enough, which sum to 1 again."""
+    kept_BV = chance_BV.where(chance_BV >= least_B1, 0.0)
+    return kept_BV / kept_BV.sum(-1, keepdim=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoder:
+    """A language model at work.
+
+    Args:
+        room: tokens that the net reads at most.
+    """
+
+    module: nn.Module
+    tokenizer: Tokenizer
+    room: int
+
+    @classmethod
+    def of(cls, model: Model, device: str = "cpu") -> Decoder:
+        """
+        Raises:
+            UsageError: the model tells no next tokens.
+        """
+        if not feeds.are_packed(model.assets):
+            raise UsageError(f"only a language model tells texts; this one is for {model.task or 'no task'}")
+        return cls(backend.module_of(model).to(device), tokenizer.of(model.assets["tokenizer"]),
+                   max(2, model.assets["max_tokens"]))  # fmt: skip
+
+    def generate(
+        self, prompts: Sequence[str], *, max_new_tokens: int = 100, sampling: Sampling | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> list[str]:  # fmt: skip
+        """What follows each prompt, up to the end of its document or so many tokens."""
+        found: list[list[int]] = [[] for _ in prompts]
+        for start in range(0, len(prompts), batch_size):
+            rows = range(start, min(len(prompts), start + batch_size))
+            read = [self.read(prompts[row]) for row in rows]
+            for told in self.tokens(read, max_new_tokens, sampling or Sampling(), first=start):
+                for row, token in told.items():
+                    found[row].append(token)
+        return [self.tokenizer.decode(numbers) for numbers in found]
+
+    def stream(
+        self, prompt: str, *, max_new_tokens: int = 100, sampling: Sampling | None = None
+    ) -> Iterator[str]:
+        """The same of one prompt, character by character as they are complete."""
+        whole = codecs.getincrementaldecoder("utf-8")("replace")
+        for told in self.tokens([self.read(prompt)], max_new_tokens, sampling or Sampling()):
+            if text := whole.decode(self.tokenizer.decode_bytes(told.values())):
+                yield text
+        if text := whole.decode(b"", True):
+            yield text
+
+    def read(self, prompt: str) -> np.ndarray:
+        """int32 (S,): a prompt as the beginning of a document."""
+        if not isinstance(prompt, str):
+            raise DataError(f"a prompt must be a text, not {type(prompt).__name__}")
+        return np.concatenate([[self.tokenizer.end], *self.tokenizer.encode([prompt])]).astype(np.int32)
+
+    @torch.inference_mode()
+    def tokens(
+        self, prompts: Sequence[np.ndarray], max_new_tokens: int, sampling: Sampling, *, first: int = 0
+    ) -> Iterator[dict[int, int]]:
+        """The next token of every row that has not ended, by the row's number from `first` on."""
+        _require(max_new_tokens >= 1, "max_new_tokens", "1 at least", max_new_tokens)
+        rows = list(range(first, first + len(prompts)))
+        pasts, cache = [numbers.tolist() for numbers in prompts], None
+        for step in range(max_new_tokens):
+            logits_BV, cache = self._advanced(pasts, cache)
+            logits_BV[:, PAD] = -torch.inf
+            next_B = sampling.draw(logits_BV, rows, step).tolist()
+            going = [place for place, token in enumerate(next_B) if token != self.tokenizer.end]
+            if not going:
+                return
+            if cache is not None and len(going) < len(rows):
+                cache.keep_rows(torch.tensor(going, device=logits_BV.device))
+            rows = [rows[place] for place in going]
+            pasts = [[*pasts[place], next_B[place]] for place in going]
+            yield {row: past[-1] for row, past in zip(rows, pasts, strict=True)}
+
+    def _advanced(self, pasts: list[list[int]], cache: Any) -> tuple[Tensor, Any]:
+        """Logits after all tokens so far, of which a cache holds all but the last; full pasts are cut."""
+        full = [row for row, past in enumerate(pasts) if len(past) > self.room]
+        for row in full:
+            pasts[row] = [self.tokenizer.end, *pasts[row][-max(1, self.room // 2) :]]
+        if cache is not None and not full and cache.length < self.room:
+            newest = torch.tensor([past[-1:] for past in pasts], dtype=torch.int32, device=self.device)
+            return self.module(newest, cache)[:, -1].float(), cache
+        make = getattr(self.module, "cache", None)
+        if make is None:
+            return self.module(self._filled(pasts))[:, -1].float(), None
+        cache = make(self.room)
+        return self.module(self._filled(pasts), cache)[:, -1].float(), cache
+
+    def _filled(self, pasts: list[list[int]]) -> Tensor:
+        """int32 (B, S): rows filled up at the left."""
+        length = max(map(len, pasts))
+        rows = [[*[PAD] * (length - len(past)), *past] for past in pasts]
+        return torch.tensor(rows, dtype=torch.int32, device=self.device)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+
+def generate(
+    model: Model, prompts: str | Sequence[str], *, max_new_tokens: int = 100, temperature: float = 0.8,
+    top_k: int | None = None, top_p: float | None = None, min_p: float | None = None, seed: int = 0,
+) -> list[str]:  # fmt: skip
+    """What a language model says after each prompt; see `Sampling`."""
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
+    given = [prompts] if isinstance(prompts, str) else list(prompts)
+    return Decoder.of(model).generate(given, max_new_tokens=max_new_tokens, sampling=sampling)

@@ -1,0 +1,72 @@
+"""test_talking: `chat` says what the model generates, as it comes, and names what it cannot do."""
+
+import io
+
+import pytest
+from languages import drawn
+
+from lichen.engine.decode import Decoder
+
+
+@pytest.fixture(scope="module")
+def model():
+    return drawn()
+
+
+@pytest.fixture
+def file(model, tmp_path):
+    model.save(tmp_path / "lm.lichen")
+    return tmp_path / "lm.lichen"
+
+
+def test_a_prompt_is_gone_on_from(lichen, model, file):
+    said = lichen(
+        "chat", file, "--prompt", "moss", "--max-tokens", "8", "--temperature", "1.5", "--seed", "3"
+    )
+    (text,) = model.generate("moss", max_new_tokens=8, temperature=1.5, seed=3)
+    assert (said.code, said.out) == (0, f"moss{text}\n")
+
+
+def test_lines_are_gone_on_from_one_by_one(lichen, model, file, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("moss\n\nwet bark\n"))
+    said = lichen("chat", file, "--max-tokens", "5", "--temperature", "0")
+    texts = [model.generate(line, max_new_tokens=5, temperature=0)[0] for line in ("moss", "wet bark")]
+    assert said.out == f"moss{texts[0]}\nwet bark{texts[1]}\n"
+
+
+def test_it_answers_in_json(lichen, model, file):
+    said = lichen("chat", file, "--prompt", "moss", "--max-tokens", "5", "--top-k", "3", "--json")
+    assert said.data == [{"prompt": "moss", "text": model.generate("moss", max_new_tokens=5, top_k=3)[0]}]
+
+
+def test_it_streams(lichen, file, monkeypatch):
+    written = []
+    monkeypatch.setattr("sys.stdout.write", written.append, raising=False)
+    lichen("chat", file, "--prompt", "moss", "--max-tokens", "6", "--temperature", "0")
+    assert len(written) > 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--temperature", "-1"), "`temperature` must be from 0 to 100"),
+        (("--top-p", "2"), "`top_p` must be above 0"),
+        (("--max-tokens", "0"), "`max_new_tokens` must be 1 at least"),
+        (("--top_k", "5"), "did you mean `--top-k`"),
+    ],
+)
+def test_mistakes_are_named(lichen, file, flags, said):
+    found = lichen("chat", file, "--prompt", "moss", *flags)
+    assert found.code == 2
+    assert said in found.err
+
+
+def test_a_model_of_pictures_does_not_chat(lichen, home):
+    found = lichen("chat", "small", "--prompt", "moss")
+    assert found.code == 2
+    assert "only a language model tells texts; this one is for image_classification" in found.err
+
+
+def test_what_is_streamed_is_whole_characters(model):
+    parts = list(Decoder.of(model).stream("moss", max_new_tokens=30))
+    assert all(parts)

@@ -1,0 +1,129 @@
+"""Decoded texts follow the model's own chances, the same with a cache or without, alone or side by side."""
+
+import numpy as np
+import pytest
+import torch
+from languages import drawn
+
+from lichen.core.errors import OptionError, UsageError
+from lichen.data.tokenizer import END, PAD
+from lichen.engine.decode import Decoder, Sampling
+from lichen.nets.gpt import Gpt
+
+GREEDY = Sampling(temperature=0)
+PROMPTS = ["moss", "the old stone", "", "rain on the wet bark"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return drawn()
+
+
+@pytest.fixture
+def decoder(model):
+    return Decoder.of(model)
+
+
+def told(decoder, prompts, sampling, num=12, **how):
+    found = [[] for _ in prompts]
+    for step in decoder.tokens([decoder.read(prompt) for prompt in prompts], num, sampling, **how):
+        for row, token in step.items():
+            found[row].append(token)
+    return found
+
+
+def test_greedy_is_the_likeliest_token_of_the_whole_past_each_time(decoder):
+    (found,) = told(decoder, ["moss"], GREEDY)
+    past = decoder.read("moss").tolist()
+    for token in found:
+        with torch.no_grad():
+            logits = decoder.module(torch.tensor([past], dtype=torch.int32))[0, -1]
+        logits[PAD] = -torch.inf
+        assert token == logits.argmax()
+        past.append(token)
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.3, top_k=40, seed=3)])
+def test_cached_and_uncached_texts_are_equal_also_past_what_the_net_reads(decoder, monkeypatch, sampling):
+    with_cache = told(decoder, PROMPTS, sampling, num=40)
+    monkeypatch.delattr(Gpt, "cache")
+    assert told(decoder, PROMPTS, sampling, num=40) == with_cache
+    assert max(map(len, with_cache)) > 0
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.0, seed=5)])
+def test_texts_do_not_depend_on_what_is_told_beside(decoder, sampling):
+    together = decoder.generate(PROMPTS, max_new_tokens=12, sampling=sampling)
+    assert decoder.generate(PROMPTS, max_new_tokens=12, sampling=sampling, batch_size=1) == together
+    assert decoder.generate(PROMPTS, max_new_tokens=12, sampling=sampling, batch_size=3) == together
+
+
+def test_equal_seeds_say_the_same_and_others_something_else(model):
+    said = [model.generate(PROMPTS, max_new_tokens=12, temperature=2.0, seed=seed) for seed in (1, 1, 2)]
+    assert said[0] == said[1] != said[2]
+
+
+def test_a_stream_says_what_generate_says_in_whole_characters(decoder):
+    for seed in range(3):
+        sampling = Sampling(temperature=2.0, seed=seed)
+        parts = list(decoder.stream("moss", max_new_tokens=20, sampling=sampling))
+        assert ["".join(parts)] == decoder.generate(["moss"], max_new_tokens=20, sampling=sampling)
+
+
+def test_a_text_ends_where_its_document_does(decoder, monkeypatch):
+    calls = iter(range(100))
+    real = Sampling.draw
+
+    def draw(self, logits, rows, step):
+        next_B = real(self, logits, rows, step)
+        return torch.where(torch.tensor([row + 2 == step for row in rows]), END, next_B) + 0 * next(calls)
+
+    monkeypatch.setattr(Sampling, "draw", draw)
+    found = told(decoder, PROMPTS, Sampling(temperature=1.0, seed=1), num=30)
+    assert [len(tokens) for tokens in found] == [2, 3, 4, 5]
+
+
+def logits(rows=1):
+    return torch.log(torch.tensor([[0.4, 0.3, 0.2, 0.06, 0.04]])).repeat(rows, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"temperature": 1.0}, [0.4, 0.3, 0.2, 0.06, 0.04]),
+        ({"temperature": 0.5}, np.array([0.16, 0.09, 0.04, 0.0036, 0.0016]) / 0.2952),
+        ({"temperature": 0}, [1, 0, 0, 0, 0]),
+        ({"temperature": 1.0, "top_k": 2}, [4 / 7, 3 / 7, 0, 0, 0]),
+        ({"temperature": 1.0, "top_k": 9}, [0.4, 0.3, 0.2, 0.06, 0.04]),
+        ({"temperature": 1.0, "top_p": 0.65}, [4 / 7, 3 / 7, 0, 0, 0]),
+        ({"temperature": 1.0, "top_p": 0.01}, [1, 0, 0, 0, 0]),
+        ({"temperature": 1.0, "min_p": 0.4}, [4 / 9, 3 / 9, 2 / 9, 0, 0]),
+    ],
+)
+def test_chances_are_the_closed_forms(given, wanted):
+    found = Sampling(**given).chances(logits())[0].numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_draws_have_the_chances_of_their_tokens():
+    sampling, count = Sampling(temperature=1.0, top_k=4, seed=7), 4000
+    drawn_N = sampling.draw(logits(count), range(count), 3).numpy()
+    shares = np.bincount(drawn_N, minlength=5) / count
+    np.testing.assert_allclose(shares, sampling.chances(logits())[0].numpy(), atol=0.03)
+    assert shares[4] == 0
+
+
+@pytest.mark.parametrize(
+    "given", [{"temperature": -1}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}, {"min_p": -0.1}]
+)
+def test_figures_out_of_their_range_are_refused(given):
+    with pytest.raises(OptionError, match=f"`{next(iter(given))}` must be"):
+        Sampling(**given)
+
+
+def test_only_a_language_model_tells_texts(model):
+    other = model.with_weights(model.weights(), assets={"labels": ["a", "b"]})
+    with pytest.raises(UsageError, match="only a language model"):
+        other.generate("moss")
+    with pytest.raises(OptionError, match="max_new_tokens"):
+        model.generate("moss", max_new_tokens=0)
