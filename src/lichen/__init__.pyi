@@ -390,6 +390,42 @@ class _Prepare:
 prepare: _Prepare
 
 class _Pretrain:
+    def adopt(
+        self,
+        source: str = ...,
+    ) -> Model:
+        """take a language model that someone trained, with its tokenizer, into the record"""
+        ...
+    def language(
+        self,
+        data: Dataset,
+        tokenizer: Model,
+        *,
+        net: str = ...,
+        net_options: dict[str, Any] | None = ...,
+        max_tokens: int = ...,
+        steps: int = ...,
+        rounds: int = ...,
+        batch_size: int | None = ...,
+        optimizer: Literal['muon_adamw', 'adamw', 'sgd'] = ...,
+        rate: float | None = ...,
+        head_rate: float | None = ...,
+        table_rate: float | None = ...,
+        bias_rate: float | None = ...,
+        weight_decay: float = ...,
+        momentum: float = ...,
+        schedule: Literal['wsd', 'cosine', 'linear', 'constant'] = ...,
+        cooldown: float = ...,
+        warmup: int = ...,
+        clip: float | None = ...,
+        ema: float | None = ...,
+        patience: int | None = ...,
+        precision: Literal['auto', 'float32', 'bfloat16'] = ...,
+        seed: int = ...,
+        callback: Callable[..., Any] | None = ...,
+    ) -> Model:
+        """fit a fresh language model to the train documents"""
+        ...
     def load(
         self,
         data: Dataset,

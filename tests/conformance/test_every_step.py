@@ -1,9 +1,11 @@
 """test_every_step: what every file of `steps/` must do; a new one is tested on the day it lands."""
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
+from languages import llama_folder
 
 from lichen.core import calling, find, jsonschema, key, session, signature, step
 from lichen.core.dataset import Dataset
@@ -64,6 +66,8 @@ def without_test(rows):
 
 
 def small(read):
+    if read.address == "pretrain.adopt":
+        return {"source": str(llama_folder(Path("llama")))}
     return {
         **{name: given for name, given in SMALL.items() if name in read.options},
         **OUTSIDE.get(read.address, {}),

@@ -12,6 +12,7 @@ import pytest
 import lichen as li
 from lichen.core.errors import OptionError, UsageError
 from lichen.data import tokenizer, tokens
+from lichen.data.foreign import package
 
 CORPUS = [
     "the moss and the lichen",
@@ -64,7 +65,7 @@ def test_frequent_pairs_become_one_token():
 
 def test_what_is_read_from_the_asset_is_what_was_learnt():
     assert json.loads(json.dumps(ASSET)) == ASSET
-    library = tokenizer._library()
+    library = package()
     whole = library.Tokenizer(library.models.BPE())
     whole.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = library.trainers.BpeTrainer(

@@ -1,17 +1,11 @@
 """A gpt and the Llama made of it, or it of a Llama, say the same; what one of them cannot say is refused."""
 
-import json
-import os
-from pathlib import Path
-
 import pytest
 import torch
 
 from lichen.core.errors import UsageError
 from lichen.engine import architecture, llama
 
-pytest.importorskip("transformers")
-STORIES = Path(os.environ.get("LICHEN_DATA", "/nowhere")) / "pretrained" / "stories260k"
 SIZES = {"depth": 2, "width": 32, "num_heads": 4, "num_kv_heads": 2, "mlp": "swiglu", "qk_norm": False}
 
 
@@ -27,42 +21,41 @@ def tokens():
     return torch.randint(3, 50, (2, 15), generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_tied", [False, True])
 @torch.no_grad()
 def test_a_random_llama_and_its_gpt_give_equal_logits(is_tied):
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
         vocab_size=50, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, rms_norm_eps=1e-5, tie_word_embeddings=is_tied, max_position_embeddings=64,
         rope_parameters={"rope_theta": 500.0, "rope_type": "default"},
     )  # fmt: skip
-    theirs = drawn(LlamaForCausalLM(config))
+    theirs = drawn(transformers.LlamaForCausalLM(config))
     ours = llama.of(config.to_dict(), theirs.state_dict()).eval()
     torch.testing.assert_close(ours(tokens()), theirs(tokens()).logits, atol=1e-4, rtol=1e-4)
 
 
+def gpt(**options):
+    return drawn(architecture.build("gpt", {**SIZES, "base": 700.0, **options}, (64, 50), 0))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("is_tied", [False, True])
 @torch.no_grad()
-def test_a_gpt_and_its_llama_give_equal_logits_and_the_way_back_is_exact(is_tied):
-    ours = drawn(architecture.build("gpt", {**SIZES, "is_tied": is_tied, "base": 700.0}, (64, 50), 0))
+def test_a_gpt_and_the_llama_made_of_it_give_equal_logits(is_tied):
+    pytest.importorskip("transformers")
+    ours = gpt(is_tied=is_tied)
     theirs = llama.module_of(ours)
     torch.testing.assert_close(theirs(tokens()).logits, ours(tokens()), atol=1e-4, rtol=1e-4)
-    again = llama.of(theirs.config.to_dict(), theirs.state_dict()).eval()
-    assert torch.equal(again(tokens()), ours(tokens()))
 
 
-@pytest.mark.skipif(not STORIES.is_dir(), reason="needs LICHEN_DATA with pretrained/stories260k")
+@pytest.mark.parametrize("is_tied", [False, True])
 @torch.no_grad()
-def test_stories260k_gives_the_logits_of_transformers():
-    from safetensors.torch import load_file
-    from transformers import LlamaForCausalLM
-
-    config = json.loads((STORIES / "config.json").read_text())
-    ours = llama.of(config, load_file(STORIES / "model.safetensors")).eval()
-    theirs = LlamaForCausalLM.from_pretrained(STORIES).eval()
-    x = torch.randint(3, 512, (2, 60), generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(ours(x), theirs(x).logits, atol=1e-4, rtol=1e-4)
+def test_the_way_to_a_llama_and_back_is_exact(is_tied):
+    ours = gpt(is_tied=is_tied)
+    again = llama.of(llama.config_of(ours), llama.tensors_of(ours)).eval()
+    assert torch.equal(again(tokens()), ours(tokens()))
 
 
 @pytest.mark.parametrize(

@@ -76,11 +76,11 @@ def tensor(thing: Any) -> bool:
 
 PIECE = {"blob": blob}
 TASK = {"name": str, "options": dict}
+TOKENIZER = {"kind": str, "special?": [str], "merges?": [str], "pieces?": [str], "file?": dict}
 ASSETS = {
     "labels?": [str], "mean?": [number], "std?": [number], "image_shape?": picture_shape, "views?": str,
-    "tokenizer?": {"kind": str, "special": [str], "merges": [str]}, "max_tokens?": length_of_text,
     "made_shape?": picture_shape, "num_codes?": length_of_code,
-    "is_packed?": bool,
+    "tokenizer?": TOKENIZER, "max_tokens?": length_of_text, "is_packed?": bool,
 }  # fmt: skip
 INTERVAL = {"value": number, "low": number, "high": number}
 READER = {"name": str, "options": Each(text_or_none)}

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import util
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from lichen.data.files import reading
 BUILT_IN = ("digits",)
 HUB = "hf:"
 TIMM = "timm:"
+MODEL = "hf/"
+"""Before a folder of a model as transformers saves it, or its name on the hub."""
+MODEL_FILES = ["*.json", "*.safetensors"]
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+(/[\w.-]+)*)?", re.ASCII)
 TIMM_NAME = re.compile(r"\w[\w-]*(\.\w[\w-]*)?", re.ASCII)
 LONGEST = 4096
@@ -61,6 +65,8 @@ def resolve(name: str, *, folder: Path | None = None, refresh: bool = False) -> 
         return Place(pretrained.resolve(name.removeprefix(TIMM)), "hub", name)
     here = folder or Path.cwd()
     shared = os.environ.get("LICHEN_DATA")
+    if name.startswith(MODEL) and not _existing(here, name):
+        return _model(name.removeprefix(MODEL), here, shared, refresh=refresh)
     for kind, base in (("folder", here), ("shared", Path(shared) if shared else None)):
         if kind == "shared" and _climbs(name):
             continue
@@ -69,6 +75,16 @@ def resolve(name: str, *, folder: Path | None = None, refresh: bool = False) -> 
     if name in BUILT_IN:
         return Place(_digits(), "built-in", name)
     raise NotFoundError(f"no data named `{name}`", hint=_hint(name, here, Path(shared) if shared else None))
+
+
+def _model(name: str, here: Path, shared: str | None, *, refresh: bool) -> Place:
+    """The folder of a model: here, below the shared data, or of the hub."""
+    for kind, base in (("folder", here), ("shared", Path(shared) if shared else None)):
+        if base and not (kind == "shared" and _climbs(name)) and (path := _existing(base, name)):
+            return Place(path, kind, MODEL + name)
+    if ".." in name or not HUB_NAME.fullmatch(name):
+        raise NotFoundError(f"no model lies at `{name}`", hint="hf/FOLDER, or hf/org/name of the hub")
+    return Place(_hub(name, refresh=refresh, kind="model", patterns=MODEL_FILES), "hub", MODEL + name)
 
 
 def _climbs(name: str) -> bool:
@@ -125,30 +141,34 @@ def _digits() -> Path:
     return Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
 
 
-def _hub(name: str, *, refresh: bool) -> Path:
-    """The snapshot of a dataset repository; one that is here is used without a network."""
+def _hub(name: str, *, refresh: bool, kind: str = "dataset", patterns: list[str] | None = None) -> Path:
+    """The snapshot of a repository; one that is here is used without a network."""
     try:
         import huggingface_hub
         from huggingface_hub import errors
     except ImportError:
         raise missing_package("huggingface-hub", "hub") from None
     repo, _, revision = name.partition("@")
-    download: Callable[..., str] = huggingface_hub.snapshot_download
+    download: Callable[..., str] = partial(
+        huggingface_hub.snapshot_download, repo, repo_type=kind, revision=revision or None,
+        allow_patterns=patterns,
+    )  # fmt: skip
+    said = f"{HUB if kind == 'dataset' else MODEL}{name}"
     try:
-        return Path(
-            download(repo, repo_type="dataset", revision=revision or None, local_files_only=not refresh)
-        )
+        return Path(download(local_files_only=not refresh))
     except (errors.LocalEntryNotFoundError, errors.HFValidationError):
         pass
     try:
-        return Path(download(repo, repo_type="dataset", revision=revision or None))
+        return Path(download())
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         raise NotFoundError(
-            f"`{HUB}{name}` is not here and the hub cannot be reached", hint="is there a network?"
+            f"`{said}` is not here and the hub cannot be reached", hint="is there a network?"
         ) from None
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.HFValidationError):
+        prefix = said.removesuffix(name)
         raise NotFoundError(
-            f"the hub has no dataset `{name}`", hint="names are `hf:org/name` or `hf:org/name@revision`"
+            f"the hub has no {kind} `{name}`",
+            hint=f"names are `{prefix}org/name` or `{prefix}org/name@revision`",
         ) from None
     except OSError as error:
-        raise MachineError(f"`{HUB}{name}` could not be fetched: {error}") from None
+        raise MachineError(f"`{said}` could not be fetched: {error}") from None

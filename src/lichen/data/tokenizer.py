@@ -8,6 +8,7 @@ Papers: Sennrich et al. 2016 (byte pair encoding); Radford et al. 2019, section 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from lichen.core.digest import digest_json
-from lichen.core.errors import OptionError, UsageError, missing_package
+from lichen.core.errors import OptionError, UsageError
+from lichen.data import foreign
+from lichen.data.foreign import package
 
 SPECIAL = ("pad", "end", "mask", "unused")
 """Kept apart from all texts: `<pad>` in a text is five bytes like any others."""
@@ -38,7 +41,7 @@ def learn(texts: Iterable[str], size: int) -> dict[str, Any]:
     """
     if size < SMALLEST:
         raise OptionError(f"a tokenizer must have {SMALLEST} numbers at least, not {size}")
-    library = _library()
+    library = package()
     found = library.Tokenizer(library.models.BPE())
     found.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = library.trainers.BpeTrainer(
@@ -49,8 +52,6 @@ def learn(texts: Iterable[str], size: int) -> dict[str, Any]:
 
 
 def _merges(written: str) -> list[str]:
-    import json
-
     merges = json.loads(written)["model"]["merges"]
     return [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
 
@@ -64,12 +65,16 @@ class Tokenizer:
         bytes_of: what each number stands for; nothing for special ones.
         backend: of the library, which knows nothing of special numbers.
         end: stands before a document, and says after one that it is over.
+        stops: say that a text is over.
+        shift: what the library's numbers are away from ours.
     """
 
     digest: str
     bytes_of: Sequence[bytes]
     backend: Any
     end: int = END
+    stops: frozenset[int] = frozenset({END})
+    shift: int = len(SPECIAL)
 
     @property
     def size(self) -> int:
@@ -78,7 +83,7 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """int32 (T,) of each text."""
         found = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.array(encoding.ids, np.int32) + len(SPECIAL) for encoding in found]
+        return [np.array(encoding.ids, np.int32) + self.shift for encoding in found]
 
     def encode_bytes(self, data: bytes) -> np.ndarray:
         """int32 (T,) of any bytes, also of those that are no UTF-8: each of these has its own number."""
@@ -106,10 +111,18 @@ def of(asset: Mapping[str, Any]) -> Tokenizer:
         UsageError: the asset describes none.
     """
     try:
+        if asset["kind"] in foreign.KINDS:
+            return _foreign(digest_json(asset), json.dumps(asset))
         special, merges = tuple(asset["special"]), tuple(map(str, asset["merges"]))
         return _made(digest_json(asset), str(asset["kind"]), special, merges)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the model's tokenizer is damaged: {error}") from None
+
+
+@lru_cache(maxsize=8)
+def _foreign(digest: str, asset: str) -> Tokenizer:
+    made = foreign.of(json.loads(asset), _letters())
+    return Tokenizer(digest, made.bytes_of, made.backend, end=made.end, stops=made.stops, shift=0)
 
 
 @lru_cache(maxsize=8)
@@ -126,7 +139,7 @@ def _made(digest: str, kind: str, special: tuple[str, ...], merges: tuple[str, .
         pairs.append((left, right))
     byte_of = {letter: byte for byte, letter in enumerate(_letters())}
     words = [bytes(byte_of[letter] for letter in word) for word in vocabulary]
-    library = _library()
+    library = package()
     backend = library.Tokenizer(library.models.BPE(vocab=vocabulary, merges=pairs))
     backend.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     return Tokenizer(digest, (*(b"" for _ in SPECIAL), *words), backend)
@@ -138,11 +151,3 @@ def _letters() -> tuple[str, ...]:
     seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others: Iterator[str] = iter([chr(0x100 + place) for place in range(256 - len(seen))])
     return tuple(chr(byte) if byte in seen else next(others) for byte in range(256))
-
-
-def _library() -> Any:
-    try:
-        import tokenizers
-    except ImportError:
-        raise missing_package("tokenizers", "text") from None
-    return tokenizers

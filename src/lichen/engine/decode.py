@@ -162,7 +162,7 @@ class Decoder:
             logits_BV, cache = self._advanced(pasts, cache)
             logits_BV[:, PAD] = -torch.inf
             next_B = sampling.draw(logits_BV, rows, step).tolist()
-            going = [place for place, token in enumerate(next_B) if token != self.tokenizer.end]
+            going = [place for place, token in enumerate(next_B) if token not in self.tokenizer.stops]
             if not going:
                 return
             if cache is not None and len(going) < len(rows):

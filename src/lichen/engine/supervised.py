@@ -204,8 +204,10 @@ def judge(
         chosen = judged_rows(rows, num_rows)
         images, targets = rows.batch(chosen, size_of(rows, assets)), rows.targets[chosen]
 
+    batch_size = at_once(JUDGE_ROWS, assets)
+
     def outputs(module: nn.Module) -> np.ndarray:
-        return outputs_of(module, images, task, assets, device=device)
+        return outputs_of(module, images, task, assets, device=device, batch_size=batch_size)
 
     return judged(task, outputs, targets, metric)
 
@@ -256,7 +258,7 @@ def outputs_of(
 
     Of a self-supervised task what it keeps of them, (N, T).
     """
-    parts, batch_size = [], at_once(batch_size, assets)
+    parts = []
     with torch.inference_mode():
         for start in range(0, len(images_NCHW), batch_size):
             x_BCHW = torch.from_numpy(np.array(images_NCHW[start : start + batch_size])).to(device)

@@ -1,0 +1,81 @@
+"""Tokenizers of others tell texts as their own libraries do, and give them back."""
+
+import itertools
+import json
+import os
+from pathlib import Path
+
+import pytest
+import tokenizers
+
+from lichen.core.errors import DataError, UsageError
+from lichen.data import foreign, tokenizer
+
+STORIES = Path(os.environ.get("LICHEN_DATA", "/nowhere")) / "pretrained" / "stories260k"
+TEXTS = ["Once upon a time", "Lily & the café\n\n😀", "", " two  spaces ", "苔藓 \x00 <s>"]
+
+
+def put_together(text, pieces, scores):
+    """SentencePiece's way: letters, then again and again the neighbours whose joint piece scores best."""
+    known = {piece: place for place, piece in enumerate(pieces)}
+    parts = list(" " + text)
+    while True:
+        joined = [(scores[known[a + b]], -place) for place, (a, b) in enumerate(itertools.pairwise(parts))
+                  if a + b in known]  # fmt: skip
+        if not joined:
+            break
+        place = -max(joined)[1]
+        parts[place : place + 2] = [parts[place] + parts[place + 1]]
+    return [number for part in parts for number in
+            ([known[part]] if part in known else [3 + byte for byte in part.encode()])]  # fmt: skip
+
+
+@pytest.mark.skipif(not STORIES.is_dir(), reason="needs LICHEN_DATA with pretrained/stories260k")
+def test_pieces_are_put_together_as_sentencepiece_does():
+    listed = json.loads((STORIES / "vocab512.json").read_text())
+    asset = foreign.asset_of(STORIES, json.loads((STORIES / "config.json").read_text()))
+    made = tokenizer.of(asset)
+    pieces, scores = asset["pieces"], [one["score"] for one in listed]
+    texts = [*TEXTS[:4], 'She said, "I don\'t want to play with the big red ball." Then it was gone.']
+    for text, numbers in zip(texts, made.encode(texts), strict=True):
+        if text:
+            assert numbers.tolist() == put_together(text, pieces, scores)
+            assert made.decode(numbers) == f" {text}"
+    assert (made.end, made.stops, made.size) == (1, frozenset({1, 2}), 512)
+
+
+def written(special=True):
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=290, show_progress=False, initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        special_tokens=["<|begin|>", "<|end|>"],
+    )  # fmt: skip
+    made.train_from_iterator(TEXTS, trainer)
+    made.enable_truncation(3)
+    return made
+
+
+def test_a_tokenizer_file_tells_what_its_library_tells(tmp_path):
+    theirs = written()
+    theirs.save(str(tmp_path / "tokenizer.json"))
+    asset = foreign.asset_of(tmp_path, {"bos_token_id": 0, "eos_token_id": [1]})
+    made = tokenizer.of(json.loads(json.dumps(asset)))
+    theirs.no_truncation()
+    for text, numbers in zip(TEXTS, made.encode(TEXTS), strict=True):
+        assert numbers.tolist() == theirs.encode(text, add_special_tokens=False).ids
+        assert made.decode(numbers) == text
+    assert made.decode([0, 1]) == ""
+    assert (made.end, made.stops) == (0, frozenset({0, 1}))
+
+
+def test_what_is_no_tokenizer_is_named(tmp_path):
+    with pytest.raises(DataError, match="beside its tokenizer"):
+        foreign.asset_of(tmp_path, {})
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(DataError, match="must be JSON"):
+        foreign.asset_of(tmp_path, {})
+    for asset in ({"kind": "file", "file": {}, "end": 0, "stops": []}, {"kind": "pieces", "pieces": ["a"]}):
+        with pytest.raises(UsageError, match="tokenizer is damaged"):
+            tokenizer.of(asset)
