@@ -67,6 +67,24 @@ def test_a_model_of_pictures_does_not_chat(lichen, home):
     assert "only a language model tells texts; this one is for image_classification" in found.err
 
 
+def test_it_leaves_as_files_that_answer_as_it_does(lichen, file, tmp_path):
+    said = lichen("export", file, "--out", tmp_path / "out", "--format", "safetensors")
+    assert said.code == 0 and "bit by bit" in said.out
+    assert "by the tokenizer in model.json" in (tmp_path / "out" / "README.txt").read_text()
+    said = lichen("export", file, "--out", tmp_path / "onnx")
+    assert said.code == 2 and "models of texts are not written as onnx yet" in said.err
+    said = lichen("export", file, "--out", tmp_path / "llama", "--format", "llama")
+    assert said.code == 2 and "which a Llama cannot" in said.err
+
+
+def test_a_llama_leaves_as_a_folder(lichen, tmp_path):
+    drawn(mlp="swiglu", qk_norm=False).save(tmp_path / "lm.lichen")
+    said = lichen("export", tmp_path / "lm.lichen", "--out", tmp_path / "out", "--format", "llama")
+    assert said.code == 0 and "32 rows of noise" in said.out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"README.txt", "config.json", "model.safetensors", "tokenizer.json"}
+
+
 def test_what_is_streamed_is_whole_characters(model):
     parts = list(Decoder.of(model).stream("moss", max_new_tokens=30))
     assert all(parts)

@@ -98,3 +98,26 @@ def test_data_without_texts_are_refused(data):
         task.check(pictures, "train")
     with pytest.raises(UsageError, match="has its own loss"):
         supervised.objective(task, {}, label_smoothing=0.1)
+
+
+def test_it_is_tuned_whole_or_by_an_adapter(data):
+    model = drawn(depth=1, width=16, num_heads=1)
+    before = li.evaluate(model, data).value
+    few = {"epochs": 2, "optimizer": "adamw", "batch_size": 8, "precision": "float32"}
+    assert li.evaluate(li.adapt.finetune(model, data, **few), data).value < before
+    assert li.evaluate(li.adapt.finetune(model, data, freeze="body", **few), data).value < before
+    adapted = li.adapt.adapter(model, data, epochs=2, rate=0.01, batch_size=8, precision="float32")
+    assert li.evaluate(adapted, data).value < before
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_what_a_language_model_cannot_be_is_named(data):
+    model = drawn()
+    with pytest.raises(UsageError, match="cannot be new"):
+        li.adapt.finetune(model, data, head="new")
+    with pytest.raises(UsageError, match="one class per row"):
+        li.adapt.prototype(model, data)
+    with pytest.raises(UsageError, match="this net answers for whole texts"):
+        li.pretrain.language(data, li.prepare.bpe(data, size=260), net="bag", steps=1, precision="float32")
+    with pytest.raises(UsageError, match="models of pictures"):
+        li.compress.quantize(model, data)

@@ -24,7 +24,7 @@ from lichen.core.program import Program
 from lichen.core.session import Session
 from lichen.core.value import size_text
 from lichen.core.valuefile import read
-from lichen.engine import answer, backend, feeds, parity, runtimes, supervised
+from lichen.engine import answer, backend, feeds, llamafolder, parity, runtimes, supervised
 
 TOLERANCE = 1e-5
 """The files hold the same arithmetic: only the order of sums may differ, as a share of the largest output."""
@@ -107,13 +107,17 @@ def _converted(
     """The value in a format that a runtime reads: by `deploy.export`, which checks it row by row."""
     if format == "lichen" or (isinstance(value, Program) and value.format == format):
         return value
-    if format == "safetensors":
+    if format in ("safetensors", "llama"):
         if isinstance(value, Program):
             raise UsageError(
-                "safetensors hold the weights of a Model; this is a Program",
+                f"{format} holds the weights of a Model; this is a Program",
                 hint=f"--format {value.format}, or export the Model that it was made from",
             )
         return value
+    if _reads_texts(value):
+        raise UsageError(
+            f"models of texts are not written as {format} yet", hint="--format safetensors, lichen, or llama"
+        )
     if data is None:
         raise UsageError("the data that an export is checked on are not here", hint="--data names them")
     one = step.by_address("deploy.export")
@@ -158,6 +162,13 @@ def _write_safetensors(value: Model | Program, part: Path) -> Answering:
     return lambda images: answer.logits(found, images)
 
 
+def _write_llama(value: Model | Program, part: Path) -> Answering:
+    assert isinstance(value, Model)
+    llamafolder.write(value, part)
+    found = llamafolder.read(part)
+    return lambda rows: answer.logits(found, rows)
+
+
 WRITERS: dict[str, Callable[[Model | Program, Path], Answering]] = {
     "onnx": _write_program,
     "openvino": _write_program,
@@ -165,6 +176,7 @@ WRITERS: dict[str, Callable[[Model | Program, Path], Answering]] = {
     "torch": _write_program,
     "lichen": _write_lichen,
     "safetensors": _write_safetensors,
+    "llama": _write_llama,
 }
 """Each writes a value's files into a folder, and answers from what it reads back there."""
 
@@ -186,16 +198,33 @@ def _check(value: Model | Program, answering: Answering, data: Dataset | None) -
 
 
 def _rows(value: Model | Program, data: Dataset | None) -> tuple[np.ndarray, str]:
-    """uint8 (N, C, H, W): the rows that gates ask about, or noise where the data are gone."""
-    shape = value.assets["image_shape"]
+    """The rows that gates ask about, as the value takes them, or noise where the data are gone."""
     try:
         if data is not None:
             rows = feeds.rows_of(data, parity.judging_split(data), value.assets)
             return supervised.whole(rows, value.assets), f"{rows.num_rows} rows of {rows.split}"
     except MachineError:
         pass
-    noise = np.random.default_rng(0).integers(0, 256, (NUM_NOISE, *shape), dtype=np.uint8)
-    return noise, f"{NUM_NOISE} pictures of noise (the data are not here)"
+    blank = feeds.blank(value.assets)
+    high = feeds.in_shape(value.assets)[1] if _reads_texts(value) else 256
+    noise = np.random.default_rng(0).integers(0, high, (NUM_NOISE, *blank.shape), dtype=blank.dtype)
+    return noise, f"{NUM_NOISE} rows of noise (the data are not here)"
+
+
+def _reads_texts(value: Model | Program) -> bool:
+    return "tokenizer" in value.assets
+
+
+def _readme_of_texts(value: Model | Program, format: str, title: str, checked: str) -> str:
+    length, num_tokens = feeds.in_shape(value.assets)
+    place = {"lichen": "model.lichen", "llama": "tokenizer.json"}.get(format, "model.json")
+    return f"""{title}
+
+input    int32 (N, T): tokens of N texts, {length} at most, of {num_tokens} different ones
+tokens   by the tokenizer in {place}
+checked  {checked}
+
+{snippets.of(value, format)}"""
 
 
 def _write_words(value: Model | Program, part: Path, format: str, name: str, checked: str) -> None:
@@ -206,8 +235,10 @@ def _write_words(value: Model | Program, part: Path, format: str, name: str, che
 
 
 def _readme(value: Model | Program, format: str, name: str, checked: str) -> str:
-    channels, height, width = value.assets["image_shape"]
     what = f"{value.precision} {value.format} program" if isinstance(value, Program) else value.net
+    if _reads_texts(value):
+        return _readme_of_texts(value, format, f"{name}: {what} for {value.task}", checked)
+    channels, height, width = value.assets["image_shape"]
     if "made_shape" in value.assets:
         return f"""{name}: {what} for {value.task}
 

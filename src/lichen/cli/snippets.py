@@ -8,6 +8,8 @@ from lichen.core.program import Program
 
 def of(value: Model | Program, format: str) -> str:
     """Python that answers about one picture with nothing but the runtime."""
+    if "tokenizer" in value.assets:
+        return {"lichen": TEXTS_LICHEN, "llama": TEXTS_LLAMA}.get(format, TEXTS_SAFETENSORS)
     if format == "lichen":
         return LICHEN
     channels, height, width = value.assets["image_shape"]
@@ -69,6 +71,24 @@ outputs = views.answered(module, (torch.tensor(pixels) / 255 - mean) / std, abou
 """
     + SAYS
 )
+TEXTS_SAFETENSORS = """import json
+from safetensors.torch import load_file
+from lichen.data import tokenizer
+from lichen.engine import architecture, backend
+about, tensors = json.load(open("model.json")), load_file("model.safetensors")
+module = architecture.shape_to(backend.build(about["net"], about["options"]), tensors).eval()
+module.load_state_dict(tensors)
+read = tokenizer.of(about["assets"]["tokenizer"])
+"""
+TEXTS_LLAMA = """import transformers
+model = transformers.LlamaForCausalLM.from_pretrained(".")
+read = transformers.PreTrainedTokenizerFast(tokenizer_file="tokenizer.json")
+told = model.generate(**read("a text", return_tensors="pt"), max_new_tokens=20)
+print(read.decode(told[0], skip_special_tokens=True))
+"""
+TEXTS_LICHEN = """import lichen as li
+print(li.open("model.lichen").predict("a text"))
+"""
 LICHEN = """import lichen as li
 print(li.open("model.lichen").predict("picture.png")[0]["label"])
 """

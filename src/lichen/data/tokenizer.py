@@ -119,6 +119,24 @@ def of(asset: Mapping[str, Any]) -> Tokenizer:
         raise UsageError(f"the model's tokenizer is damaged: {error}") from None
 
 
+def written(asset: Mapping[str, Any]) -> str:
+    """The same tokenizer as its library writes it, `tokenizer.json`; there END stands before a text."""
+    backend = of(asset).backend
+    if asset["kind"] in foreign.KINDS:
+        return json.dumps(asset["file"]) if asset["kind"] == "file" else backend.to_str()
+    library, names = package(), [f"<|{name}|>" for name in SPECIAL]
+    shifted = json.loads(backend.to_str())
+    words = {word: number + len(SPECIAL) for word, number in shifted["model"]["vocab"].items()}
+    shifted["model"]["vocab"] = {**{name: number for number, name in enumerate(names)}, **words}
+    made = library.Tokenizer.from_str(json.dumps(shifted))
+    made.add_special_tokens(names)
+    made.decoder = library.decoders.ByteLevel()
+    made.post_processor = library.processors.TemplateProcessing(
+        single=f"{names[END]} $A", special_tokens=[(names[END], END)]
+    )
+    return made.to_str()
+
+
 @lru_cache(maxsize=8)
 def _foreign(digest: str, asset: str) -> Tokenizer:
     made = foreign.of(json.loads(asset), _letters())

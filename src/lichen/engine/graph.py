@@ -17,7 +17,7 @@ from torch.export import ExportedProgram
 from lichen.core.errors import StepError, missing_package
 from lichen.core.model import Model
 from lichen.core.protocols import Task
-from lichen.engine import backend, executorchfile, onnxfile, runtimes, torchfile, views
+from lichen.engine import backend, executorchfile, onnxfile, pictures, runtimes, torchfile, views
 from lichen.engine.quiet import quietly
 from lichen.engine.task import task_of
 
@@ -47,7 +47,7 @@ def onnx_of(model: Model) -> bytes:
     """
     if model.size_bytes > WEIGHT_LIMIT_BYTES:
         raise StepError(f"an ONNX file holds 2 GB at most; this net has {model.size_bytes / 1e9:.1f} GB")
-    return of_module(answering(model), model.assets["image_shape"])
+    return of_module(answering(model), pictures.shape(model.assets))
 
 
 def torch_of(model: Model) -> bytes:
@@ -56,7 +56,7 @@ def torch_of(model: Model) -> bytes:
     Raises:
         StepError: the net does things that a graph cannot say.
     """
-    return torchfile.written(exported(answering(model), model.assets["image_shape"]))
+    return torchfile.written(exported(answering(model), pictures.shape(model.assets)))
 
 
 def executorch_of(model: Model) -> bytes:

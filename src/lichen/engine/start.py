@@ -62,6 +62,8 @@ def _replace_head(
     module: nn.Module, kind: str, num_outputs: int, options: dict[str, Any], seed: int
 ) -> dict[str, Any]:
     """A fresh head of the width that the features have; the options that rebuild the net with it."""
+    if num_outputs == 0:
+        raise UsageError("a head that tells tokens is the tokenizer's and cannot be new", hint="head='keep'")
     if "num_outputs" not in options:
         raise UsageError("the net's builder must take `num_outputs` to be given a new head")
     with torch.random.fork_rng(devices=[]):

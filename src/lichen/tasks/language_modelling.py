@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
-from lichen.core.errors import DataError, OptionError
+from lichen.core.errors import DataError, OptionError, UsageError
 from lichen.data.tokenizer import PAD
 from lichen.engine import metrics
 
@@ -75,6 +75,9 @@ class LanguageModelling:
     def objective(self, module: nn.Module, rows: Tensor, assets: Mapping[str, Any]) -> Tensor:
         """The mean loss of the tokens that rows (B, T + 1) tell."""
         logits_BTV, told_BT = module(self.inputs(rows, assets)), rows[:, 1:].long()
+        if logits_BTV.ndim != 3:
+            raise UsageError("a net must tell the token after each one; this net answers for whole texts",
+                             hint="net='gpt'")  # fmt: skip
         return functional.cross_entropy(logits_BTV.flatten(0, 1).float(), told_BT.flatten(), ignore_index=PAD)
 
     def kept(self, outputs: Tensor, rows: Tensor, assets: Mapping[str, Any]) -> Tensor:

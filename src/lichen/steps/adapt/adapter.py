@@ -19,7 +19,7 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import count_text
-from lichen.engine import adapters, parity, probe, start, supervised
+from lichen.engine import adapters, feeds, parity, probe, start, supervised
 from lichen.engine.job import Settings
 from lichen.engine.lesson import Lesson
 from lichen.engine.phase import Phase
@@ -123,9 +123,9 @@ def _difference(module: nn.Module, made: Model, data: Dataset) -> float:
     Raises:
         GateError: it is too large.
     """
-    rows, task = parity.judging_rows(data), task_of(made.task)
+    rows, task = feeds.rows_of(data, parity.judging_split(data), made.assets), task_of(made.task)
     chosen = supervised.judged_rows(rows, NUM_ASKED)
-    images_NCHW = rows.batch(chosen, supervised.side(rows, made.assets["image_shape"]))
+    images_NCHW = rows.batch(chosen, supervised.size_of(rows, made.assets))
     beside_NK, merged_NK = (
         supervised.outputs_of(net.eval(), images_NCHW, task, made.assets) for net in (module, made.torch())
     )

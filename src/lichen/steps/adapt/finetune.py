@@ -15,7 +15,7 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Function, Natural, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import backend, layers, probe, start, supervised
+from lichen.engine import backend, feeds, layers, probe, start, supervised
 from lichen.engine.job import Settings
 from lichen.engine.lesson import Lesson
 from lichen.engine.phase import Phase
@@ -103,7 +103,7 @@ def finetune(
         num_judged=supervised.num_judged(data) if patience is None else None,
     )  # fmt: skip
     is_warmed = began.is_new and head_epochs > 0
-    is_probe = freeze == "body" and not data.policy
+    is_probe = freeze == "body" and not data.policy and not feeds.are_packed(began.assets)
     cache = (
         probe.cached(began.module, lesson, precision=precision, run=run) if is_warmed or is_probe else None
     )

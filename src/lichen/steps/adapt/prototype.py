@@ -76,7 +76,7 @@ def prototype(
 
 
 def _require_classes(task: Task, data: Dataset, rows: Rows) -> None:
-    if rows.targets.ndim != 1 or task.num_outputs(data) != len(data.labels):
+    if rows.targets.ndim != 1 or not 0 < task.num_outputs(data) == len(data.labels):
         raise UsageError(
             f"class means need one class per row and one output per class; {task.name} has others",
             hint="adapt.finetune(freeze='body') trains any task's head",

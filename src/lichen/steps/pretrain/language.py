@@ -23,7 +23,7 @@ from lichen.engine.task import task_of
 TASK = "language_modelling"
 STEP_TOKENS = 4096
 """Tokens of a step where nobody says."""
-JUDGED_TOKENS = 32_768
+JUDGED_TOKENS = 16_384
 """Of validation, told after each round where the answer decides nothing."""
 
 

@@ -1,0 +1,71 @@
+"""llamafolder: a language model as a folder that transformers and what reads its files open, and back.
+
+config.json and model.safetensors are a LlamaForCausalLM's, tokenizer.json is the library's own file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lichen.core.errors import DataError, missing_package
+from lichen.core.model import Model
+from lichen.data import foreign, tokenizer
+from lichen.data.files import read_bytes
+from lichen.engine import architecture, backend, llama, pretrained
+
+TASK = "language_modelling"
+
+
+def read(folder: Path) -> Model:
+    """The model of a folder.
+
+    Raises:
+        DataError: a file is missing or is not what its name says.
+        UsageError: it is a model that `gpt` cannot compute.
+    """
+    config, tensors = _config(folder / "config.json"), dict[str, torch.Tensor]()
+    for path in sorted(folder.glob("*.safetensors")):
+        tensors.update(pretrained.read(path).tensors)
+    net = llama.of(config, tensors)
+    _, made = getattr(net, architecture.ORIGIN)
+    assets = {
+        "tokenizer": foreign.asset_of(folder, config), "max_tokens": made["in_shape"][0], "is_packed": True,
+    }  # fmt: skip
+    return backend.wrap(net, task=TASK, assets=assets)
+
+
+def write(model: Model, folder: Path) -> None:
+    """Writes the files of a model.
+
+    Raises:
+        UsageError: no Llama computes what its net does.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ImportError:
+        raise missing_package("safetensors", "vision") from None
+    net = backend.module_of(model)
+    teller = tokenizer.of(model.assets["tokenizer"])
+    stops = sorted(teller.stops)
+    config = {**llama.config_of(net), "bos_token_id": teller.end,
+              "eos_token_id": stops[0] if len(stops) == 1 else stops}  # fmt: skip
+    tensors = {name: tensor.contiguous() for name, tensor in llama.tensors_of(net).items()}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    (folder / "tokenizer.json").write_text(tokenizer.written(model.assets["tokenizer"]), encoding="utf-8")
+
+
+def _config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DataError("a model must lie beside its config.json", where=str(path.parent))
+    try:
+        found = json.loads(read_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"a configuration must be JSON: {error}", where=str(path)) from None
+    if not isinstance(found, dict):
+        raise DataError("a configuration must be a mapping", where=str(path))
+    return found
