@@ -75,3 +75,15 @@ def test_a_name_that_yaml_would_read_otherwise_is_quoted(lichen, home, photos):
     photos.rename(home / "1: photos")
     assert lichen("new", "1: photos", "--out", "odd.yaml").code == 0
     assert recipefile.read("odd.yaml").lines[0].options["source"] == "1: photos"
+
+
+def test_texts_without_labels_become_a_language_model(lichen, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").mkdir()
+    for number in range(40):
+        (tmp_path / "notes" / f"{number}.txt").write_text(f"moss grows on stone {number}\n")
+    assert lichen("new", "notes", "--out", "notes.yaml").code == 0
+    text = (tmp_path / "notes.yaml").read_text()
+    assert "no classes" in text and "pretrain.language" in text
+    said = lichen("run", "notes.yaml", "language.steps=2", "language.net_options={depth: 1}", "--json").data
+    assert said["rows"][-1]["metric"] == "bits_per_byte"

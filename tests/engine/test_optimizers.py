@@ -105,7 +105,7 @@ def test_beside_muon_adamw_steps_tables_the_head_and_vectors():
         module, name="muon_adamw", rate=0.1, weight_decay=0.2, head_rate=0.3, table_rate=0.4
     )
     rates = names_by_rate(module, optimizer)
-    assert rates["tokens.weight"] == 0.4 and rates["head.weight"] == 0.3 and rates["norm.weight"] == 0.001
+    assert rates["tokens.weight"] == 0.4 and rates["head.weight"] == 0.3 and rates["norm.weight"] == 0.01
     before = {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
     for parameter in module.parameters():
         parameter.grad = torch.full_like(parameter, 0.5)

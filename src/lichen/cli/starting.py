@@ -29,6 +29,8 @@ PRETRAINED = "tf_efficientnet_lite0"
 SCRATCH_SIDE = 64
 RARE_ROWS = 20
 WIDE = 60
+LONG_BYTES = 10_000_000
+"""Of texts from here on there is more to learn than a small net holds."""
 Lines = list[tuple[str, str]]
 """Lines of YAML, each with its reason."""
 
@@ -43,13 +45,16 @@ def suggest(source: str) -> tuple[str, dict[str, Any]]:
     seen, _ = surveys.survey(source)
     if seen.refused:
         raise DataError(seen.refused, where=seen.path, hint=f"lichen data {source}")
-    if len(seen.labels) < 2:
+    is_told = bool(seen.lengths) and not seen.labels
+    if len(seen.labels) < 2 and not is_told:
         raise DataError(
             f"there must be two classes at least; the data have {', '.join(seen.labels) or 'none'}",
             where=seen.path,
             hint="one folder per class, or name the column with label=",
         )
-    if seen.lengths:
+    if is_told:
+        task, steps = "language_modelling", _documents(seen)
+    elif seen.lengths:
         task, steps = "text_classification", _texts(seen)
     else:
         task, steps = "image_classification", _small(seen) if _side(seen) <= SMALL else _photos(seen)
@@ -69,6 +74,17 @@ def _texts(seen: Survey) -> Lines:
             f"- pretrain.train: {{{told}, optimizer: adamw, rate: 0.003}}",
             "the mean of tokens and pairs: the first to be beaten",
         ),
+    ]
+
+
+def _documents(seen: Survey) -> Lines:
+    num_bytes = seen.lengths[len(seen.lengths) // 2] * seen.splits["train"]
+    size, depth, steps = (1024, 4, 500) if num_bytes < LONG_BYTES else (8192, 6, 4000)
+    told = f"tokenizer: $tokenizer, net_options: {{depth: {depth}}}, max_tokens: 128, steps: {steps}"
+    return [
+        (f"- prepare.bpe: {{size: {size}}}", "byte pairs: loses nothing on any text"),
+        ("  as: tokenizer", "the model keeps it"),
+        (f"- pretrain.language: {{{told}}}", "no labels: what can be learnt is to go on from a text"),
     ]
 
 
@@ -173,7 +189,7 @@ def _written(seen: Survey, steps: Lines) -> str:
     else:
         what = f"{colour} pictures of {sizes[0] if len(sizes) == 1 else f'{sizes[0]} to {sizes[-1]}'}"
     lines = [
-        f"# Seen by the reader `{seen.reader}`: {what}, {len(seen.labels)} classes.",
+        f"# Seen by the reader `{seen.reader}`: {what}, {len(seen.labels) or 'no'} classes.",
         f"# Rows: {counts}.",
         *(f"# Mind: {note}." for note in _notes(seen)),
         "lichen: 1",

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from lichen.core.errors import OptionError, nearest
 from lichen.engine import layers, muon
 
-RATES = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "muon": 0.02, "muon_adamw": 0.02}
+RATES = {"sgd": 0.05, "adam": 1e-3, "adamw": 1e-3, "muon": 0.02, "muon_adamw": 0.03}
 """Peak rates that train the small nets of `nets/` without tuning, in batches of FULL_BATCH rows or more."""
 FULL_BATCH = 32
 UNIT_ROWS = 1024
@@ -28,8 +28,11 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 """Kingma and Ba 2015, algorithm 1."""
 BETA2_BESIDE = 0.95
 """Of AdamW beside Muon, which trains language models: Brown et al. 2020, appendix B."""
-BESIDE = {"muon": "sgd", "muon_adamw": "adamw"}
-"""What steps all that Muon does not."""
+BESIDE = {
+    "muon": {"head": RATES["sgd"], "table": RATES["sgd"], "vector": RATES["sgd"]},
+    "muon_adamw": {"head": 0.02, "table": 0.1, "vector": 0.01},
+}
+"""Rates of what SGD, or AdamW, steps beside Muon; tokens come seldom, so their table's is high."""
 
 
 class Optimizer(ABC):
@@ -209,10 +212,8 @@ def build(
 
 def _made(name: str, groups: list[dict[str, Any]], momentum: float, *, fixes_norms: bool) -> Optimizer:
     if name in BESIDE:
-        beside = (
-            SGD(groups, momentum)
-            if BESIDE[name] == "sgd"
-            else Adam(groups, is_decoupled=True, beta2=BETA2_BESIDE)
+        beside: Optimizer = (
+            SGD(groups, momentum) if name == "muon" else Adam(groups, is_decoupled=True, beta2=BETA2_BESIDE)
         )
         return Muon(groups, momentum, beside=beside, fixes_norms=fixes_norms)
     return SGD(groups, momentum) if name == "sgd" else Adam(groups, is_decoupled=name == "adamw")
@@ -236,9 +237,9 @@ def treatments(
     times the unit whatever the rate. So batch size, momentum, rate and decay are tuned one by one (Jordan
     2024, appendix). Muon's direction has one length whatever the momentum.
     """
-    usual = RATES[BESIDE[name]] if name in BESIDE else rate
+    usual = BESIDE.get(name, {"head": rate, "table": rate, "vector": rate})
     told = {"head": head_rate, "table": table_rate, "vector": bias_rate}
-    rates = {"hidden": rate, **{kind: usual if own is None else own for kind, own in told.items()}}
+    rates = {"hidden": rate, **{kind: usual[kind] if own is None else own for kind, own in told.items()}}
     found = {}
     for kind, own in rates.items():
         is_orthogonal = name in BESIDE and kind == "hidden"

@@ -67,8 +67,8 @@ def language(
         batch_size: rows per step over all processes; None: those of 4 096 tokens.
         optimizer: muon_adamw moves hidden matrices along orthogonal directions, all else by AdamW.
         rate: the peak rate; None: the optimizer's usual one.
-        head_rate: the peak rate of the head's matrix; None: with muon_adamw AdamW's usual one, else as the
-            others. bias_rate: of norms, likewise.
+        head_rate: the peak rate of the head's matrix; None: with muon_adamw the usual one of AdamW beside
+            muon, else as the others. bias_rate: of norms, likewise.
         table_rate: of the tokens' vectors, and of a head tied to them, likewise.
         momentum: of muon and sgd.
         schedule: wsd: warmup, then even, then linearly to 0.
