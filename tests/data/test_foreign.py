@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 import tokenizers
+from languages import llama_folder
 
+import lichen as li
 from lichen.core.errors import DataError, UsageError
-from lichen.data import foreign, tokenizer
+from lichen.data import foreign, packing, tokenizer
+from lichen.engine import llamafolder
 
 STORIES = Path(os.environ.get("LICHEN_DATA", "/nowhere")) / "pretrained" / "stories260k"
 TEXTS = ["Once upon a time", "Lily & the café\n\n😀", "", " two  spaces ", "苔藓 \x00 <s>"]
@@ -79,3 +82,21 @@ def test_what_is_no_tokenizer_is_named(tmp_path):
     for asset in ({"kind": "file", "file": {}, "end": 0, "stops": []}, {"kind": "pieces", "pieces": ["a"]}):
         with pytest.raises(UsageError, match="tokenizer is damaged"):
             tokenizer.of(asset)
+
+
+def test_a_number_0_that_says_something_is_refused():
+    made = written().to_str()
+    file = json.loads(made)
+    file["added_tokens"] = []
+    file["model"]["vocab"] = {word: number for word, number in file["model"]["vocab"].items() if number > 1}
+    file["model"]["vocab"] |= {"\u0100": 0, "\u0101": 1}
+    with pytest.raises(UsageError, match="number 0 of a tokenizer must stand for no text"):
+        tokenizer.of({"kind": "file", "file": file, "end": 1, "stops": []})
+
+
+def test_the_space_before_pieces_is_no_byte_of_the_text(tmp_path):
+    model = llamafolder.read(llama_folder(tmp_path / "small"))
+    data = li.texts([f"moss on bark {row}" for row in range(30)], splits=["train"] * 30)
+    told = packing.Packs(data.rows("train"), tokenizer.of(model.assets["tokenizer"]), 7).targets
+    for number, text in enumerate(data.rows("train").texts):
+        assert told[..., 1][told[..., 0] == number].sum() == len(text.encode())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lichen.core.errors import DataError, missing_package
+from lichen.core.errors import DataError, UsageError, missing_package
 from lichen.data.files import read_bytes
 
 KINDS = ("file", "pieces")
@@ -32,6 +32,8 @@ class Foreign:
     bytes_of: Sequence[bytes]
     end: int
     stops: frozenset[int]
+    num_before: int = 0
+    """Bytes before every text: pieces begin with a space."""
 
 
 def asset_of(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,11 +81,22 @@ def of(asset: Mapping[str, Any], letters: Sequence[str]) -> Foreign:
 
     Raises:
         ValueError: the asset describes none.
+        UsageError: its number 0, which fills rows up, says something.
     """
+    found = _read(asset, letters)
+    if found.bytes_of[0]:
+        raise UsageError(
+            f"number 0 of a tokenizer must stand for no text, as it fills rows up; here it says "
+            f"{found.bytes_of[0]!r}"
+        )
+    return found
+
+
+def _read(asset: Mapping[str, Any], letters: Sequence[str]) -> Foreign:
     end, stops = int(asset["end"]), frozenset(int(number) for number in [asset["end"], *asset["stops"]])
     if asset["kind"] == "pieces":
         pieces = [str(piece) for piece in asset["pieces"]]
-        return Foreign(_of_pieces(pieces), [_bytes(piece) for piece in pieces], end, stops)
+        return Foreign(_of_pieces(pieces), [_bytes(piece) for piece in pieces], end, stops, num_before=1)
     try:
         backend = package().Tokenizer.from_str(json.dumps(asset["file"]))
     except Exception as error:  # noqa: BLE001 - the library raises nothing narrower

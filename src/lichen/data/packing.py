@@ -110,10 +110,6 @@ class Packs:
         return self.plan.num_rows
 
     @property
-    def num_documents(self) -> int:
-        return self.rows.num_rows
-
-    @property
     def is_uniform(self) -> bool:
         return True
 
@@ -146,12 +142,14 @@ class Packs:
         chosen = np.asarray(indices, dtype=np.int64)
         found_BT2 = np.full((len(chosen), self.length, 2), -1, np.int32)
         pieces, row_P = self.plan.pieces(chosen)
-        document_P, _ = self._places(self.plan.start_P[pieces])
+        document_P, place_P = self._places(self.plan.start_P[pieces])
         sizes_V = np.array([len(data) for data in self.tokenizer.bytes_of], np.int32)
         tokens_BT = self.batch(chosen)[:, 1:]
         row_Q, column_Q, piece_Q = self._spread(pieces, row_P)
         found_BT2[row_Q, column_Q, 0] = document_P[piece_Q]
         found_BT2[row_Q, column_Q, 1] = sizes_V[tokens_BT[row_Q, column_Q]]
+        first_Q = np.flatnonzero((np.diff(piece_Q, prepend=-1) > 0) & (place_P[piece_Q] == 0))
+        found_BT2[row_Q[first_Q], column_Q[first_Q], 1] -= self.tokenizer.num_before
         return found_BT2
 
     @property

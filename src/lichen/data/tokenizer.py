@@ -67,6 +67,7 @@ class Tokenizer:
         end: stands before a document, and says after one that it is over.
         stops: say that a text is over.
         shift: what the library's numbers are away from ours.
+        num_before: bytes that the first number of a text says beyond the text.
     """
 
     digest: str
@@ -75,6 +76,7 @@ class Tokenizer:
     end: int = END
     stops: frozenset[int] = frozenset({END})
     shift: int = len(SPECIAL)
+    num_before: int = 0
 
     @property
     def size(self) -> int:
@@ -140,7 +142,8 @@ def written(asset: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=8)
 def _foreign(digest: str, asset: str) -> Tokenizer:
     made = foreign.of(json.loads(asset), _letters())
-    return Tokenizer(digest, made.bytes_of, made.backend, end=made.end, stops=made.stops, shift=0)
+    return Tokenizer(digest, made.bytes_of, made.backend, end=made.end, stops=made.stops, shift=0,
+                     num_before=made.num_before)  # fmt: skip
 
 
 @lru_cache(maxsize=8)
