@@ -202,5 +202,5 @@ def generate(
 ) -> list[str]:  # fmt: skip
     """What a language model says after each prompt; see `Sampling`."""
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
-    given = prompts if isinstance(prompts, list | tuple) else [prompts]
+    given: list[Any] = list(prompts) if isinstance(prompts, list | tuple) else [prompts]
     return Decoder.of(model).generate(given, max_new_tokens=max_new_tokens, sampling=sampling)

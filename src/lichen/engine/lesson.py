@@ -50,7 +50,7 @@ class Lesson:
         about: Mapping[str, Any] | None = None,
     ) -> None:
         """Trains what of a module is not frozen, in place, on train rows as the data's policy varies them."""
-        batches: Batches = supervised.batches_of(
+        batches = supervised.batches_of(
             self.data,
             self.assets,
             batch_size=self.batch_size,
@@ -58,11 +58,10 @@ class Lesson:
             device=run.device,
             balance=self.balance,
         )
-        if self.round_steps is not None:
-            batches = Rounds(batches, self.round_steps)
+        rounds: Batches = batches if self.round_steps is None else Rounds(batches, self.round_steps)
         with masking.kept(module, self.assets) as found:
             fit(
-                module, batches, settings, run=run, callback=callback, about=about,
+                module, rounds, settings, run=run, callback=callback, about=about,
                 is_repeatable=self.loss is None and not found and _is_ours(self.task, module),
                 objective=supervised.objective(
                     self.task, self.assets, label_smoothing=self.label_smoothing, loss=self.loss),

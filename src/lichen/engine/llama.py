@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lichen.core.errors import UsageError, missing_package
 from lichen.engine import architecture
-from lichen.nets.gpt import Gpt
+from lichen.nets.gpt import Block, Gpt
 
 NAMES = {
     "before_attention": "input_layernorm", "attention.query": "self_attn.q_proj",
@@ -102,7 +102,9 @@ def config_of(net: nn.Module) -> dict[str, Any]:
     """
     if not isinstance(net, Gpt):
         raise UsageError(f"a Llama can be made of a gpt, not of a {type(net).__name__}")
-    attention, mlp = net.blocks[0].attention, net.blocks[0].mlp
+    block = net.blocks[0]
+    assert isinstance(block, Block)
+    attention, mlp = block.attention, block.mlp
     refused = {
         "norms queries and keys (qk_norm)": attention.qk_norm,
         "has ReLU^2 in its blocks (mlp='relu2')": mlp.gate is None,
@@ -127,7 +129,8 @@ def config_of(net: nn.Module) -> dict[str, Any]:
 
 def tensors_of(net: nn.Module) -> dict[str, Tensor]:
     """A `gpt`'s weights by the names of a Llama; a tied head is left out."""
-    is_tied = net.head.weight is net.tokens.weight  # type: ignore[union-attr]
+    assert isinstance(net, Gpt)
+    is_tied = net.head.weight is net.tokens.weight
     own = net.state_dict()
     return {theirs(name): own[name] for name in own if not (is_tied and name == "head.weight")}
 
