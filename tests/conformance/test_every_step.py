@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from languages import llama_folder
 
 from lichen.core import calling, find, jsonschema, key, session, signature, step
 from lichen.core.dataset import Dataset
@@ -67,6 +66,8 @@ def without_test(rows):
 
 def small(read):
     if read.address == "pretrain.adopt":
+        from languages import llama_folder
+
         return {"source": str(llama_folder(Path("llama")))}
     return {
         **{name: given for name, given in SMALL.items() if name in read.options},
