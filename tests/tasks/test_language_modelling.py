@@ -100,14 +100,22 @@ def test_data_without_texts_are_refused(data):
         supervised.objective(task, {}, label_smoothing=0.1)
 
 
-def test_it_is_tuned_whole_or_by_an_adapter(data):
-    model = drawn(depth=1, width=16, num_heads=1)
-    before = li.evaluate(model, data).value
-    few = {"epochs": 2, "optimizer": "adamw", "batch_size": 8, "precision": "float32"}
-    assert li.evaluate(li.adapt.finetune(model, data, **few), data).value < before
-    assert li.evaluate(li.adapt.finetune(model, data, freeze="body", **few), data).value < before
-    adapted = li.adapt.adapter(model, data, epochs=2, rate=0.01, batch_size=8, precision="float32")
-    assert li.evaluate(adapted, data).value < before
+SMALL = {"depth": 1, "width": 16, "num_heads": 1}
+FEW = {"epochs": 1, "batch_size": 8, "precision": "float32"}
+
+
+@pytest.mark.parametrize("freeze", ["none", "body"])
+def test_it_is_tuned_whole_or_at_its_head(data, freeze):
+    model = drawn(**SMALL)
+    tuned = li.adapt.finetune(model, data, optimizer="adamw", freeze=freeze, **FEW)
+    assert li.evaluate(tuned, data).value < li.evaluate(model, data).value
+
+
+def test_an_adapter_learns_it(data):
+    model = drawn(**SMALL)
+    adapted = li.adapt.adapter(model, data, rate=0.01, **FEW)
+    assert li.evaluate(adapted, data).value < li.evaluate(model, data).value
+    assert adapted.adapter().size_bytes < adapted.size_bytes
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")
