@@ -38,6 +38,8 @@ class Numbers:
 def net(kind):
     with torch.random.fork_rng():
         torch.manual_seed(0)
+        if kind == "normed":
+            return architecture.build("mlp", {"width": 16, "norm": "layer"}, (1, 4, 4), 3)
         if kind == "mlp":
             return architecture.build("mlp", {"width": 16}, (1, 4, 4), 3)
         if kind == "cnn":
@@ -57,7 +59,7 @@ def trained(kind, *, is_repeatable, run=None, goal=objective, **settings):
     return {name: bytes(array.data) for name, array in backend.arrays_of(module).items()}
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn", "dropout"])
+@pytest.mark.parametrize("kind", ["mlp", "normed", "cnn", "dropout"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
 def test_played_steps_train_to_the_same_bytes(kind, optimizer):
     plain = trained(kind, is_repeatable=False, optimizer=optimizer)
@@ -95,7 +97,7 @@ def played(module, compute, num_steps=4):
     return found, are_equal
 
 
-@pytest.mark.parametrize("kind", ["mlp", "dropout"])
+@pytest.mark.parametrize("kind", ["mlp", "normed", "dropout"])
 def test_a_tape_is_trusted_when_it_was_compared(kind):
     module = net(kind)
     found, are_equal = played(module, lambda x, y: objective(module, x, y).mean())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ VIEWS = {*TURNS, aten.view.default, aten.transpose.int, aten.permute.default, at
 SHAPED = {aten.ones_like.default, aten.zeros_like.default}
 """What only the shape of their input says."""
 COPY = aten.copy_.default
+NORM_BACK = aten.native_layer_norm_backward.default
 
 
 @dataclass(slots=True)
@@ -95,7 +97,8 @@ class Tape:
         values[: len(inputs)] = inputs
         for kernel in self._kernels:
             call = kernel.call
-            result = call.func(*[values[place] for place in kernel.taken], **call.kwargs)
+            func = _scripted(call.args[-1][0]) if call.func is NORM_BACK else call.func
+            result = func(*[values[place] for place in kernel.taken], **call.kwargs)
             for place, one in zip(kernel.given, (result,) if isinstance(result, Tensor) else result):
                 values[place] = one
         return tuple(values[place] for place in self._wanted)
@@ -172,14 +175,41 @@ def _traced(played: Callable[..., tuple[Tensor, ...]], inputs: Sequence[Tensor])
             raise ValueError(f"these kernels cannot be traced: {error}") from None
 
 
+@lru_cache
+def _scripted(is_first_wanted: bool) -> Callable[..., Any]:
+    """The backward of layer norm, whose list of wanted results tracing does not take and scripts do."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(_norm_back_whole if is_first_wanted else _norm_back_own)
+
+
+def _norm_back_whole(
+    gradient: Tensor, x: Tensor, shape: list[int], mean: Tensor, scale: Tensor, gain: Tensor, shift: Tensor,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    return torch.ops.aten.native_layer_norm_backward(
+        gradient, x, shape, mean, scale, gain, shift, [True, True, True]
+    )
+
+
+def _norm_back_own(
+    gradient: Tensor, x: Tensor, shape: list[int], mean: Tensor, scale: Tensor, gain: Tensor, shift: Tensor,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    return torch.ops.aten.native_layer_norm_backward(
+        gradient, x, shape, mean, scale, gain, shift, [False, True, True]
+    )
+
+
 def forms_of(inputs: Sequence[Tensor]) -> list[tuple[torch.Size, torch.dtype]]:
     return [(tensor.shape, tensor.dtype) for tensor in inputs]
 
 
 def _require_playable(call: Call) -> None:
-    """Refuses kernels that read numbers out, take lists of tensors, or tensors by keyword."""
+    """Refuses kernels that read numbers out, take lists of tensors, or tensors by keyword, or half a norm."""
+    is_partial = call.func is NORM_BACK and list(call.args[-1][1:]) != [True, True]
     listed = [part for argument in call.args if isinstance(argument, list | tuple) for part in argument]
-    if call.func in READS or not call.args or any(
+    if call.func in READS or is_partial or not call.args or any(
         isinstance(part, Tensor) for part in [*listed, *call.kwargs.values()]
     ):  # fmt: skip
         raise ValueError(f"{call.func} cannot be played again")
