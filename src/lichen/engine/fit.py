@@ -16,9 +16,9 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from lichen.core.errors import DivergedError, UsageError
+from lichen.core.errors import UsageError
 from lichen.core.progress import Run
-from lichen.engine import execution, layers, optimizers, resume
+from lichen.engine import execution, layers, optimizers, resume, retry
 from lichen.engine.ema import Average
 from lichen.engine.execution import Execution, Objective
 from lichen.engine.gradient import NUM_SMALL, Gradient
@@ -28,7 +28,6 @@ from lichen.engine.ranks import ranks
 from lichen.engine.stride import loss_of, rate_at, stride
 from lichen.engine.trainee import Trainee
 
-RETRIES = 3
 PULSE_S = 0.1
 """At most ten progress events a second."""
 
@@ -124,7 +123,7 @@ def _train(job: Job, trainee: Trainee) -> None:
     while trainee.step < job.total:
         fault = _epoch(job, trainee, net)
         if fault:
-            _go_back(job, trainee, fault)
+            retry.go_back(trainee, job.anchor, fault, peak_rate=job.peak_rate, run=job.run)
         elif _ends(job, trainee):
             break
         else:
@@ -216,29 +215,6 @@ def _waited_long(job: Job, trainee: Trainee, value: float, epoch: int) -> bool:
 def _stop(job: Job, trainee: Trainee, epoch: int) -> bool:
     choice = job.run.decide("stop", lambda: {"epoch": epoch, "best": trainee.counters["best_epoch"]})
     return epoch >= choice["epoch"]
-
-
-def _go_back(job: Job, trainee: Trainee, fault: Fault) -> None:
-    """Back to the start of the epoch with half the rate.
-
-    Raises:
-        DivergedError: that was tried often enough.
-    """
-    retries, scale = trainee.counters["retries"] + 1, trainee.counters["rate_scale"] / 2
-    if retries > RETRIES:
-        raise DivergedError(
-            f"the loss became {fault.loss} at step {fault.step} with rate {fault.rate:.3g}, "
-            f"after {RETRIES} retries",
-            hint=f"try a rate below {job.peak_rate * scale:.1g}, warmup, or clip=1.0",
-        )
-    back_to, name = job.anchor[0]["step"], f"retry_{retries}"
-    choice = job.run.decide(name, lambda: {"step": fault.step, "back_to": back_to, "rate_scale": scale})
-    job.run.emit(
-        "warning", text=f"loss {fault.loss} at step {fault.step}: back to step {back_to} at half the rate"
-    )
-    decisions = {**trainee.counters["decisions"], name: choice}
-    trainee.restore(*job.anchor)
-    trainee.counters.update(retries=retries, rate_scale=scale, decisions=decisions)
 
 
 def _checkpoint(job: Job, trainee: Trainee) -> None:

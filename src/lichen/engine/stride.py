@@ -29,7 +29,7 @@ def stride(job: Job, trainee: Trainee, net: nn.Module, batch: Batch) -> Fault | 
     reseed(execution.mixed(job.settings.seed, step * world + rank), job.device)
     value = _descended(job, net, batch, world).item()
     # Ranks must agree: they share the reduced gradient, not the loss.
-    is_fine = are_finite(job.parameters) if job.settings.clip is None else _clipped(job)
+    is_fine = are_sound(job.parameters, job.settings.clip)
     if not is_fine or not (world > 1 or math.isfinite(value)):
         trainee.optimizer.zero_grad()
         return Fault(step, value, rate)
@@ -97,6 +97,11 @@ def _share(num_rows: int, device: str, world: int) -> float:
     return num_rows * world / all_rows.item()
 
 
+def are_sound(parameters: Sequence[nn.Parameter], longest: float | None) -> bool:
+    """Whether all gradients are finite; scales them down where together they are longer than allowed."""
+    return are_finite(parameters) if longest is None else _clipped(parameters, longest)
+
+
 def are_finite(parameters: Sequence[nn.Parameter]) -> bool:
     """Whether no gradient holds an infinite number or one that is none; one kernel for all of them."""
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -115,10 +120,10 @@ def _flags(device: torch.device) -> tuple[Tensor, Tensor]:
         return torch.zeros((), device=device), torch.ones((), device=device)
 
 
-def _clipped(job: Job) -> bool:
+def _clipped(parameters: Sequence[nn.Parameter], longest: float) -> bool:
     """Scales the gradient down to the longest allowed; False where its length is not finite."""
-    gradients = [parameter.grad for parameter in job.parameters if parameter.grad is not None]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))).item()
-    if job.settings.clip is not None and norm > job.settings.clip:
-        torch._foreach_mul_(gradients, job.settings.clip / norm)
+    if norm > longest:
+        torch._foreach_mul_(gradients, longest / norm)
     return math.isfinite(norm)
