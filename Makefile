@@ -19,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[vision,text,adapters,explain,mobile,team,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[vision,text,control,adapters,explain,mobile,team,dev]'
 	touch $@
 
 demo: $(VENV)/.installed

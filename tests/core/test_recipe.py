@@ -229,28 +229,27 @@ def a_recipe(generator: random.Random) -> Recipe:
         values = {f"value{i}": f"$name{i}.field" for i in range(generator.randint(0, 2))}
         label = generator.choice([None, "label", "true", "7", "null"])
         return Line(
-            step=generator.choice(["prepare.load", "toy:fit", "a.b"]),
+            step=generator.choice(["prepare.load", "prepare.environment", "toy:fit", "a.b"]),
             options=options,
             values=values,
             label=label,
         )
 
-    def load():
+    def head(step, only):
         return Line(
-            step="prepare.load",
-            options={"source": "x y", **{"a": thing()}},
+            step=step,
+            options={only: "x y", **generator.choice([{}, {"a": thing()}])},
             label=generator.choice([None, "first"]),
         )
 
     lines = [
-        *([load()] if generator.random() < 0.5 else []),
+        *(head(*one) for one in recipe.HEADS.values() if generator.random() < 0.5),
         *(line(i) for i in range(generator.randint(0, 5))),
     ]
     return Recipe(
         name=generator.choice(["life", "7", "true", "ö"]),
         lines=tuple(lines),
         studies=tuple(line(i) for i in range(2)),
-        environment=generator.choice([None, "gymnasium/CartPole-v1"]),
     )
 
 
@@ -258,7 +257,7 @@ def bare(read: Recipe) -> tuple:
     def lines(them):
         return [(line.step, dict(line.options), dict(line.values), line.label) for line in them]
 
-    return read.name, lines(read.lines), lines(read.studies), read.environment
+    return read.name, lines(read.lines), lines(read.studies)
 
 
 def test_what_is_dumped_is_read_back_the_same():

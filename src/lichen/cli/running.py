@@ -8,7 +8,7 @@ from typing import Any
 
 from lichen.cli import terminal
 from lichen.core import find, life, lineage, tally
-from lichen.core.dataset import Dataset
+from lichen.core.environment import Environment
 from lichen.core.errors import UsageError, nearest
 from lichen.core.events import Sink
 from lichen.core.model import Model
@@ -77,11 +77,11 @@ class Running:
             self.recipe, session, lambda line, result, chain: self._after(line, result, chain, session)
         )
         self.value = chain.current.get("model") or chain.current.get("data")
-        data = chain.current.get("data")
-        can_test = test and isinstance(data, Dataset) and data.num_rows("test") > 0
-        if can_test and isinstance(self.value, Model | Program) and self.value.task:
-            assert isinstance(data, Dataset)
-            self._open_test(self.value, data, session)
+        ground = chain.ground()
+        can_test = isinstance(ground, Environment) or (ground is not None and ground.num_rows("test") > 0)
+        if test and can_test and isinstance(self.value, Model | Program) and self.value.task:
+            assert ground is not None
+            self._open_test(self.value, ground, session)
         store = session.writable
         if self.value is not None and store is not None:
             store.names.move(self.recipe.name, self.value, verb="run")
@@ -94,17 +94,17 @@ class Running:
             self.pretraining = self._pretraining(session)
 
     def _after(self, line: Line, result: Any, chain: life.Chain, session: Session) -> None:
-        data, is_found = chain.current.get("data"), self.found.get(line.step, False)
+        ground, is_found = chain.ground(), self.found.get(line.step, False)
         for name, value in life.fields_of(result).items():
             label = f"{line.step}.{name}" if name else line.step
-            row = tally.row(label, value, data if isinstance(data, Dataset) else None, session).as_json()
+            row = tally.row(label, value, ground, session).as_json()
             row["found"] = is_found
             session.events.emit("row", row=row)
             self.rows.append(row)
             self.say(terminal.life_row(row))
 
-    def _open_test(self, value: Model | Program, data: Dataset, session: Session) -> None:
-        row = tally.row("test", value, data, session, split="test").as_json()
+    def _open_test(self, value: Model | Program, ground: tally.Ground, session: Session) -> None:
+        row = tally.row("test", value, ground, session, split="test").as_json()
         self.test = {**row, "times_opened": tally.times_opened(value, session)}
         session.events.emit("test", row=self.test)
         self.say(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from lichen.cli.main import Answer, Verb, argument
 from lichen.cli.records import here
 from lichen.cli.terminal import table
 from lichen.core.dataset import Dataset
+from lichen.core.environment import Environment
 from lichen.core.errors import DataError, LichenError, NotFoundError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
+from lichen.core.scoring import last_ground
 
 if TYPE_CHECKING:
     from lichen.core.session import Session
@@ -45,6 +48,23 @@ def _value(text: str) -> Value:
             raise UsageError(f"a value is a name, a digest or a {SUFFIX} file; `{text}` is a folder")
         return valuefile.read(path)
     return here().resolve(text)
+
+
+def ground_for(value: Value, text: str | None, session: Session) -> Dataset | Environment:
+    """What a value is judged on: what is named, else the last environment or data in its lineage.
+
+    Args:
+        text: an Environment of the store, or data as `data_for` takes them.
+    """
+    if text is None:
+        found = last_ground(value.made.call, session.store) if value.made else None
+        return found if isinstance(found, Environment) else _last_data(value, session)
+    if session.store is not None:
+        with suppress(NotFoundError):
+            found = session.store.resolve(text)
+            if isinstance(found, Environment):
+                return found
+    return data_for(value, text, session)
 
 
 def data_for(value: Value, text: str | None, session: Session) -> Dataset:
@@ -100,7 +120,7 @@ def evaluate(given: Namespace) -> Answer:
 
     value = subject(given.value, "evaluate")
     with session.opened(about={"verb": "evaluate", "value": given.value}) as opened:
-        data = data_for(value, given.data, opened)
+        data = ground_for(value, given.data, opened)
         computed = opened.counts["computed"]
         scores = tally.evaluate(value, data, given.split, opened)
         is_found = opened.counts["computed"] == computed
@@ -117,7 +137,8 @@ def evaluate(given: Namespace) -> Answer:
     }
     rows = [(name, f"{entry['value']:.4f}", f"[{entry['low']:.4f}, {entry['high']:.4f}]")
             for name, entry in scores.metrics.items()]  # fmt: skip
-    first = f"{value.kind} {value.id} on {scores.num_rows} {scores.split} rows of data {data.id}"
+    rows_of = "rows of data" if isinstance(data, Dataset) else "episodes of environment"
+    first = f"{value.kind} {value.id} on {scores.num_rows} {scores.split} {rows_of} {data.id}"
     last = "there is no store here, so openings of test are not counted" if times is None else (
         f"test opened {times} time(s) along this lineage")  # fmt: skip
     return Answer(
@@ -156,10 +177,10 @@ def _answers(rows: list[dict[str, Any]]) -> str:
     if any("picture" in row for row in rows):
         said = [(row["input"], "a PNG file, printed by --json" if "picture" in row else "-") for row in rows]
         return table([("input", "picture"), *said])
-    if not any("label" in row for row in rows):
+    if not any("label" in row or "action" in row for row in rows):
         return _plain(rows)
-    shown = [(row["input"], row.get("label", "-"), f"{row['confidence']:.4f}" if "label" in row else "-")
-             for row in rows]  # fmt: skip
+    shown = [(row["input"], row.get("label", str(row.get("action", "-"))),
+              f"{row['confidence']:.4f}" if "confidence" in row else "-") for row in rows]  # fmt: skip
     return table([("input", "label", "confidence"), *shown], right=(2,))
 
 

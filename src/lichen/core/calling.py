@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from lichen.core import blame, find, guard, key
 from lichen.core.context import Context
 from lichen.core.dataset import Dataset
+from lichen.core.environment import Environment
 from lichen.core.errors import OptionError, StepError
 from lichen.core.lineage import ONLY, Call, Made, Ref
 from lichen.core.schema import Signature, Taken
@@ -158,7 +159,7 @@ def _run(
         kinds={name: value.kind for name, value in outputs.items()}, decisions=context.decisions,
         environment=context.environment(), places=dict(made_key.places), sources=dict(made_key.sources),
         started=started, run=session.run,
-        read=splits if any(isinstance(value, Dataset) for value in views) else (),
+        read=splits if any(isinstance(value, Dataset | Environment) for value in views) else (),
         seconds=round(time.perf_counter() - clock, 6),
     )  # fmt: skip
     session.counts["computed"] += 1

@@ -21,6 +21,7 @@ from typing import Any
 
 from lichen.core import code, contents, definition, find, guard, imports, loaded, own, packages
 from lichen.core.digest import digest_bytes, digest_json
+from lichen.core.environment import Environment
 from lichen.core.errors import UnkeyableError
 from lichen.core.value import Value
 
@@ -74,8 +75,8 @@ def behind(value: Value) -> list[str | code.Code]:
         found.append(unit(task, own.TASKS) if ":" in task else find.module_of("tasks", task))
     if manifest.get("reader"):
         found.append(f"lichen.data.readers.{manifest['reader']['name']}")
-    if manifest.get("address"):
-        found.append(re.split("[:/]", manifest["address"])[0])
+    if isinstance(value, Environment):
+        found += value.modules()
     return found
 
 

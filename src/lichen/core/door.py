@@ -12,5 +12,7 @@ FACES = {
     "wrap": "engine.backend", "net": "core.own", "task": "core.own",
 }  # fmt: skip
 """What `li.<name>` is and which module it comes from."""
-VERBS = {"load": "prepare.load", "evaluate": "assess.evaluate"}
+VERBS = {
+    "load": "prepare.load", "environment": "prepare.environment", "evaluate": "assess.evaluate",
+}  # fmt: skip
 """Steps that stand at the door."""

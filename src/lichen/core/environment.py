@@ -1,30 +1,94 @@
-"""environment: what an agent acts in, by its address and options; where decisions are learnt."""
+"""environment: what an agent acts in, by its address, options and wrappers; where decisions are learnt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from lichen.core import find
 from lichen.core.value import Value
+
+if TYPE_CHECKING:
+    from lichen.core.model import Model
+    from lichen.core.program import Program
+    from lichen.core.scores import Scores
+
+LIBRARY = "gymnasium/"
+"""What the addresses of registered environments begin with; others are a user's `module:Env`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Environment(Value):
-    """An environment by address (`gymnasium/CartPole-v1`, `module:Env`), options and wrappers."""
+    """An environment by address (`gymnasium/CartPole-v1`, `module:Env`), options and wrappers.
+
+    `observation` is `{"shape", "dtype"}` of what an agent sees; `action` is `{"num"}` of discrete actions, or
+    `{"low", "high"}` of continuous ones. Its splits are seeds: training, validation and test never share one.
+    """
 
     kind: ClassVar[str] = "environment"
 
     @classmethod
     def build(
-        cls, *, address: str, options: Mapping[str, Any], wrappers: list[Mapping[str, Any]]
+        cls,
+        *,
+        address: str,
+        options: Mapping[str, Any],
+        wrappers: Sequence[Mapping[str, Any]],
+        observation: Mapping[str, Any],
+        action: Mapping[str, Any],
     ) -> Environment:
-        manifest = {"kind": "environment", "address": address, "options": dict(options), "wrappers": wrappers}
+        """An environment that was looked at.
+
+        Args:
+            wrappers: `{"name", "options"}` each, the innermost first.
+        """
+        manifest = {
+            "kind": "environment", "address": address, "options": dict(options),
+            "wrappers": [dict(one) for one in wrappers], "observation": dict(observation),
+            "action": dict(action),
+        }  # fmt: skip
         return cls(manifest=manifest)
 
     @property
     def address(self) -> str:
         return self.manifest["address"]
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        return self.manifest["options"]
+
+    @property
+    def wrappers(self) -> Sequence[Mapping[str, Any]]:
+        return self.manifest["wrappers"]
+
+    @property
+    def observation(self) -> Mapping[str, Any]:
+        return self.manifest["observation"]
+
+    @property
+    def action(self) -> Mapping[str, Any]:
+        return self.manifest["action"]
+
+    @property
+    def num_actions(self) -> int | None:
+        """How many discrete actions there are; None: they are continuous."""
+        return self.action.get("num")
+
+    def modules(self) -> list[str]:
+        """The modules whose code decides what happens in it."""
+        named = [self.address.removeprefix(LIBRARY), *(one["name"] for one in self.wrappers)]
+        own = [name.partition(":")[0] for name in named if ":" in name]
+        return ["lichen.engine.episodes", "gymnasium", *own]
+
+    def play(self, policy: Model | Program, *, split: str, episodes: int, device: str = "cpu") -> Scores:
+        """What a policy earns in it when it acts greedily, on the seeds of a split."""
+        return find.load("lichen.engine.episodes:score")(policy, self, split, episodes, device=device)
+
     def facts(self) -> dict[str, str]:
-        return {"address": self.address}
+        shape = "x".join(map(str, self.observation["shape"]))
+        actions = self.num_actions or f"{len(self.action['low'])} continuous"
+        facts = {"address": self.address, "observation": shape, "actions": str(actions)}
+        if self.wrappers:
+            facts["wrappers"] = "+".join(one["name"] for one in self.wrappers)
+        return facts

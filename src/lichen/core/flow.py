@@ -26,11 +26,7 @@ def check(recipe: Recipe) -> list[Signature]:
             where=position(recipe.lines[0]) if recipe.lines else None,
             hint="give it `name:` of letters, digits, . _ - and one @, as in digits@prod",
         )
-    current: dict[str, str | None] = {
-        "data": None,
-        "model": None,
-        "environment": recipe.environment and "Environment",
-    }
+    current: dict[str, str | None] = {"data": None, "model": None, "environment": None}
     named: dict[str, dict[str, str]] = {}
     signatures = []
     for line in recipe.lines:

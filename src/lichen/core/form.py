@@ -81,6 +81,7 @@ ASSETS = {
     "labels?": [str], "mean?": [number], "std?": [number], "image_shape?": picture_shape, "views?": str,
     "made_shape?": picture_shape, "num_codes?": length_of_code,
     "tokenizer?": TOKENIZER, "max_tokens?": length_of_text, "is_packed?": bool,
+    "observation_shape?": picture_shape, "action_low?": [number], "action_high?": [number],
 }  # fmt: skip
 INTERVAL = {"value": number, "low": number, "high": number}
 READER = {"name": str, "options": Each(text_or_none)}
@@ -94,9 +95,14 @@ FORMS: dict[str, Form] = {
     "dataset": {
         "splits": Each(SPLIT), "policy": [{"op": str}],
         "reader?": READER,
-        "schema": {"labels?": [str], "columns?": Each(str), "image?": IMAGE, "text?": dict},
+        "schema": {"labels?": [str], "columns?": Each(str), "image?": IMAGE, "text?": dict,
+                   "observation?": {"shape": picture_shape, "low": [number], "high": [number]}},
     },
-    "environment": {},
+    "environment": {
+        "address": str, "options": dict, "wrappers": [{"name": str, "options": dict}],
+        "observation": {"shape": [natural], "dtype": str},
+        "action": {"num?": natural, "low?": [number], "high?": [number]},
+    },
     "model": {
         "face": str, "task": Maybe(TASK), "assets": ASSETS,
         "parts": Each(PART),

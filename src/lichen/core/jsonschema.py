@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from lichen.core import find, signature
-from lichen.core.recipe import LOAD
+from lichen.core.recipe import HEADS
 from lichen.core.recipefile import VERSION
 from lichen.core.schema import Option, Signature
 
@@ -17,7 +17,7 @@ def recipe() -> dict[str, Any]:
     """The schema of a whole recipe; editors complete and check with it."""
     steps = [signature.of("steps", address) for address in find.shelf("steps")]
     studies = [signature.of("studies", address) for address in find.shelf("studies")]
-    load = next((_options(read) for read in steps if read.address == LOAD), {"type": "object"})
+    options = {read.address: _options(read) for read in steps}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "lichen recipe",
@@ -27,8 +27,10 @@ def recipe() -> dict[str, Any]:
         "properties": {
             "lichen": {"const": VERSION},
             "name": {"type": "string"},
-            "data": {"anyOf": [{"type": "string"}, load]},
-            "environment": {"type": "string"},
+            **{
+                name: {"anyOf": [{"type": "string"}, options.get(step, {"type": "object"})]}
+                for name, (step, _) in HEADS.items()
+            },
             "steps": {"type": "array", "items": _items(steps)},
             "studies": {"type": "array", "items": _items(studies)},
         },

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lichen.core import calling, flow, signature, step
+from lichen.core.dataset import Dataset
 from lichen.core.environment import Environment
 from lichen.core.errors import LichenError, NotFoundError, RecipeError, nearest
 from lichen.core.flow import kept_field, slot
@@ -26,6 +27,11 @@ class Chain:
 
     def take(self, kinds: tuple[str, ...]) -> Value | None:
         return next((self.current[place] for kind in kinds if (place := slot(kind)) in self.current), None)
+
+    def ground(self) -> Dataset | Environment | None:
+        """What values are judged on: the environment, where there is one, else the data."""
+        found = self.current.get("environment") or self.current.get("data")
+        return found if isinstance(found, Dataset | Environment) else None
 
     def give(self, result: Any, label: str | None) -> None:
         """Keeps the output that becomes current, and all of it under a label."""
@@ -64,8 +70,6 @@ def run(recipe: Recipe, session: Session, after: Callable[[Line, Any, Chain], No
     """
     flow.check(recipe)
     chain = Chain()
-    if recipe.environment:
-        chain.current["environment"] = Environment.build(address=recipe.environment, options={}, wrappers=[])
     for line in recipe.lines:
         one = step.by_address(line.step)
         line = settled(line, one.signature)

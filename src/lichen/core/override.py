@@ -8,7 +8,7 @@ from typing import Any
 
 from lichen.core import recipefile
 from lichen.core.errors import OptionError, RecipeError, nearest
-from lichen.core.recipe import LOAD, Line, Recipe, is_reference
+from lichen.core.recipe import HEADS, Line, Recipe, is_reference
 
 
 def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
@@ -34,7 +34,7 @@ def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
 def _override(recipe: Recipe, key: str, value: Any, change: str) -> Recipe:
     if key == "name":
         return replace(recipe, name=str(value))
-    head, dot, option = ("data", ".", "source") if key == "data" else key.rpartition(".")
+    head, dot, option = (key, ".", HEADS[key][1]) if key in HEADS else key.rpartition(".")
     if not dot:
         raise OptionError(f"`{key}` must name a step and its option", hint="as in train.epochs=20")
     known: set[str] = set()
@@ -46,7 +46,7 @@ def _override(recipe: Recipe, key: str, value: Any, change: str) -> Recipe:
             line.label,
             line.step,
             line.step.rpartition(":")[2].rpartition(".")[2],
-            "data" if line.step == LOAD else None,
+            *(name for name, (step, _) in HEADS.items() if line.step == step),
         } - {None}
         known.update(str(name) for name in names)
         if head not in names:

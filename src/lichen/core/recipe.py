@@ -9,6 +9,9 @@ from typing import Any
 from lichen.core.schema import Signature
 
 LOAD = "prepare.load"
+ENVIRONMENT = "prepare.environment"
+HEADS = {"data": (LOAD, "source"), "environment": (ENVIRONMENT, "id")}
+"""Steps that a recipe may begin with under a key of their own, and the option that a lone text is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +33,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """A whole life: where data come from, its steps, and studies over the result."""
+    """A whole life: where data come from or what is acted in, its steps, and studies over the result."""
 
     name: str
     lines: tuple[Line, ...]
     studies: tuple[Line, ...] = ()
-    environment: str | None = None
 
 
 def is_reference(given: Any) -> bool:

@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 
 from lichen.core.errors import MachineError, NotFoundError, RecipeError, UnsafeInputError, nearest
-from lichen.core.recipe import LOAD, Line, Recipe, is_reference
+from lichen.core.recipe import HEADS, Line, Recipe, is_reference
 from lichen.core.schema import WHOLE
 
 VERSION = 1
-HEADERS = ("lichen", "name", "data", "environment", "steps", "studies")
+HEADERS = ("lichen", "name", *HEADS, "steps", "studies")
 LIMIT_BYTES = 1 << 16
 """A hundred times a long life; YAML of a megabyte takes half a minute to read."""
 
@@ -166,16 +166,13 @@ class _Reader:
                 )
             parts[name] = value
         self._check_version(node, parts)
-        lines = []
-        if "data" in parts:
-            lines.append(self._data(parts["data"]))
+        lines = [self._head(name, parts[name]) for name in HEADS if name in parts]
         steps, studies = (
             self._lines(parts.get("steps"), "steps"),
             self._lines(parts.get("studies"), "studies"),
         )
         name = str(self.plain(parts["name"])) if "name" in parts else Path(self.source).stem
-        environment = str(self.plain(parts["environment"])) if "environment" in parts else None
-        return Recipe(name=name, lines=(*lines, *steps), studies=tuple(studies), environment=environment)
+        return Recipe(name=name, lines=(*lines, *steps), studies=tuple(studies))
 
     def _check_version(self, node: yaml.Node, parts: Mapping[str, yaml.Node]) -> None:
         version = self.plain(parts["lichen"]) if "lichen" in parts else None
@@ -183,17 +180,19 @@ class _Reader:
             said = f"not {version!r}" if "lichen" in parts else "and it is missing"
             raise RecipeError(f"a recipe begins with `lichen: {VERSION}`, {said}", where=self.at(node))
 
-    def _data(self, node: yaml.Node) -> Line:
+    def _head(self, name: str, node: yaml.Node) -> Line:
+        step, first = HEADS[name]
+        article = "an" if first == "id" else "a"
         options = self.plain(node)
         if isinstance(options, str):
-            options = {"source": options}
+            options = {first: options}
         if not isinstance(options, dict):
             raise RecipeError(
-                "`data` is a source or a mapping of options of prepare.load", where=self.at(node)
+                f"`{name}` is {article} {first} or a mapping of options of {step}", where=self.at(node)
             )
         options = {str(option): given for option, given in options.items()}
         label = self._label(options.pop("as", None), node)
-        return Line(step=LOAD, options=options, label=label, where=self.at(node))
+        return Line(step=step, options=options, label=label, where=self.at(node))
 
     def _label(self, given: Any, node: yaml.Node) -> str | None:
         if given is not None and not isinstance(given, str | int):
@@ -241,12 +240,11 @@ def dump(recipe: Recipe) -> str:
     """The recipe as YAML; reading it back gives the same recipe."""
     lines = list(recipe.lines)
     parts: dict[str, Any] = {"lichen": VERSION, "name": recipe.name}
-    if lines and lines[0].step == LOAD and not lines[0].values:
-        first = lines.pop(0)
-        options = {**first.options, **({"as": first.label} if first.label else {})}
-        parts["data"] = options["source"] if set(options) == {"source"} else options
-    if recipe.environment:
-        parts["environment"] = recipe.environment
+    for name, (step, only) in HEADS.items():
+        if lines and lines[0].step == step and not lines[0].values:
+            first = lines.pop(0)
+            options = {**first.options, **({"as": first.label} if first.label else {})}
+            parts[name] = options[only] if set(options) == {only} else options
     parts["steps"] = [_plain(line) for line in lines]
     if recipe.studies:
         parts["studies"] = [_plain(line) for line in recipe.studies]

@@ -41,23 +41,24 @@ class Judge:
 
 
 def data_of(value: Value, data: Value | None, session: Session) -> Value:
-    """The data to score a value on: those given, or the last of its life.
+    """The data or environment to score a value on: those given, or the last of its life.
 
     Raises:
         UsageError: there are none.
     """
     assert value.made is not None
     if data is None:
-        data = last_dataset(value.made.call, session.store)
+        data = last_ground(value.made.call, session.store)
     if data is None:
-        raise UsageError("there is no Dataset to score on", hint="give them: (model, data)")
+        raise UsageError("there is no Dataset or Environment to score on", hint="give them: (model, data)")
     return data
 
 
-def last_dataset(call: Call, store: Store | None) -> Value | None:
-    """The dataset that was current when a call was made."""
-    for one in reversed(call.history()):
-        for name, kind in one.kinds.items():
-            if kind == "dataset" and store is not None:
-                return store.value(one.outputs[name], Made(one, name))
+def last_ground(call: Call, store: Store | None) -> Value | None:
+    """What values of a life are judged on: its last environment, where it has one, else its last dataset."""
+    for wanted in ("environment", "dataset") if store is not None else ():
+        for one in reversed(call.history()):
+            for name, kind in one.kinds.items():
+                if kind == wanted and store is not None:
+                    return store.value(one.outputs[name], Made(one, name))
     return None

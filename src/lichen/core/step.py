@@ -78,7 +78,7 @@ class Step:
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Runs the step in the current session, or returns what the store already has.
 
-        Values come first; a step that takes none and reads a data source takes the source first.
+        Values come first; a step that takes none takes its data source first, or the option it must have.
 
         Raises:
             OptionError: an option or value that the signature does not allow.
@@ -86,9 +86,10 @@ class Step:
         """
         read = self.signature
         if args and not read.values:
-            source = next((name for name, option in read.options.items() if option.kind == "source"), None)
+            first = next((name for name, option in read.options.items()
+                          if option.kind == "source" or option.is_required), None)  # fmt: skip
             given = os.fspath(args[0]) if isinstance(args[0], os.PathLike) else args[0]
-            args, options = (args[1:], {source: given, **options}) if source else (args, options)
+            args, options = (args[1:], {first: given, **options}) if first else (args, options)
         values = calling.bind(read, args, {taken.name: options.pop(taken.name)
                                            for taken in read.values if taken.name in options})  # fmt: skip
         return calling.execute(self, values, options, current())

@@ -8,6 +8,7 @@ from typing import Any
 
 from lichen.core import calling, find, machine, step
 from lichen.core.dataset import Dataset
+from lichen.core.environment import Environment
 from lichen.core.lineage import Call
 from lichen.core.model import Model
 from lichen.core.program import Program
@@ -44,7 +45,11 @@ class Row:
         return asdict(self)
 
 
-def row(name: str, value: Value, data: Dataset | None, session: Session, *, split: str = "validation") -> Row:
+Ground = Dataset | Environment
+"""What a value is judged on."""
+
+
+def row(name: str, value: Value, data: Ground | None, session: Session, *, split: str = "validation") -> Row:
     """Scores a value on a split through `assess.evaluate`, and its cost, measured once per machine."""
     facts = ", ".join(f"{key} {text}" for key, text in value.facts().items())
     seconds = value.made.call.seconds if value.made else 0.0
@@ -60,7 +65,7 @@ def row(name: str, value: Value, data: Dataset | None, session: Session, *, spli
     plain.update(num_params=value.num_params, size_bytes=value.size_bytes)
     if value.task is None or (isinstance(value, Model) and value.net is None):
         return Row(**plain)
-    if data.num_rows(split):
+    if isinstance(data, Environment) or data.num_rows(split):
         scores = evaluate(value, data, split, session)
         low, high = scores.interval
         plain.update(split=split, metric=scores.headline, value=scores.value, low=low, high=high,
@@ -68,7 +73,7 @@ def row(name: str, value: Value, data: Dataset | None, session: Session, *, spli
     return Row(**plain, **cost(value, session))
 
 
-def evaluate(value: Value, data: Dataset, split: str, session: Session) -> Scores:
+def evaluate(value: Value, data: Ground, split: str, session: Session) -> Scores:
     """The recorded scores of a value."""
     one = step.by_address("assess.evaluate")
     scores = calling.execute(one, calling.bind(one.signature, (value, data), {}), {"split": split}, session)

@@ -16,7 +16,7 @@ from lichen.core import calling, machine, step
 from lichen.core.errors import LichenError, NotFoundError, StepError, UsageError
 from lichen.core.lineage import Call, Made, from_records, records_of
 from lichen.core.replay import replay
-from lichen.core.scoring import last_dataset
+from lichen.core.scoring import last_ground
 from lichen.core.session import Session, current
 from lichen.core.store import Store
 from lichen.core.value import Value
@@ -172,10 +172,10 @@ def _replay_here(folder: Path) -> dict[str, Any]:
 
 
 def _metric(was: Value, now: Value, session: Session) -> dict[str, Any] | None:
-    """The headline of both on the validation split of the last dataset behind the replayed value."""
+    """The headline of both on the validation split of what the replayed value was made with."""
     if now.kind not in ("model", "program") or now.made is None:
         return None
-    data = last_dataset(now.made.call, session.store)
+    data = last_ground(now.made.call, session.store)
     if data is None:
         return None
     evaluate = step.by_address("assess.evaluate")

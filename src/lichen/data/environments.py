@@ -1,0 +1,305 @@
+"""environments: copies of an environment stepped at once, however it begins anew after an episode.
+
+Gymnasium's vector environments reset a copy in the step after its last one, in the same step, or when told.
+Here all three look alike: every step says what really came next, and which rows are steps at all.
+
+Shapes: N copies, O numbers of an observation, A numbers of an action.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lichen.core import find
+from lichen.core.environment import LIBRARY, Environment
+from lichen.core.errors import (
+    LichenError,
+    MachineError,
+    NotFoundError,
+    OptionError,
+    StepError,
+    UnsafeInputError,
+    UsageError,
+    missing_package,
+    nearest,
+)  # fmt: skip
+
+try:
+    import gymnasium
+    from gymnasium import spaces
+    from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+except ImportError:
+    raise missing_package("gymnasium", "control") from None
+
+REGISTERED = re.compile(r"([\w.]+:)?[\w./-]*-v\d+")
+"""How Gymnasium writes ids; a module may stand before one, to be imported first."""
+LIMIT = "max_episode_steps"
+SEED_BITS, MOST_COPIES = 29, 4096
+BANDS = {"train": 0, "validation": 2, "test": 3}
+"""Seeds of a split lie in a band of their own, told by the two highest of 31 bits."""
+
+
+class Step(NamedTuple):
+    """What one action in every copy led to.
+
+    Args:
+        nexts: (N, ...): what was seen after it, also where an episode ended with it.
+        truncated: (N,): cut off from outside: more would have come, and its value counts.
+        is_real: (N,): whether it was a step of an episode; a copy that only began anew made none.
+    """
+
+    nexts: np.ndarray
+    rewards: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    is_real: np.ndarray
+
+
+class Copies:
+    """Copies of an environment; `observations` (N, ...) is what each sees now."""
+
+    def __init__(self, vector: VectorEnv) -> None:
+        self.vector = vector
+        self.num = vector.num_envs
+        self.mode = _mode_of(vector)
+        space = vector.single_action_space
+        self.first_action = int(space.start) if isinstance(space, spaces.Discrete) else None
+        self.observations = np.zeros(0)
+        self._ended = np.zeros(self.num, bool)
+        self._whole = np.ones(self.num, bool)
+
+    def reset(self, seed: int) -> None:
+        """Begins an episode in every copy; what happens from here on is a function of the seed."""
+        self._ended = np.zeros(self.num, bool)
+        self.observations = self._seen(self.vector.reset(seed=seed)[0])
+
+    def step(self, actions: np.ndarray) -> Step:
+        """Takes one action in every copy.
+
+        Args:
+            actions: int (N,) counted from 0, or float (N, A).
+        """
+        given = actions if self.first_action is None else actions + self.first_action
+        observed, rewards, terminated, truncated, infos = self.vector.step(given)
+        seen = self._seen(observed)
+        ended = terminated | truncated
+        nexts, is_real = seen, self._whole
+        if self.mode is AutoresetMode.NEXT_STEP:
+            is_real = ~self._ended
+        elif ended.any() and self.mode is AutoresetMode.SAME_STEP:
+            nexts = _with_finals(seen, ended, infos)
+        elif ended.any():
+            seen = self._seen(self.vector.reset(options={"reset_mask": ended.copy()})[0])
+        self.observations, self._ended = seen, ended
+        return Step(nexts, np.asarray(rewards, np.float32), terminated, truncated & ~terminated, is_real)
+
+    def _seen(self, observed: Any) -> np.ndarray:
+        """A copy: some environments write every step into the same array."""
+        found = np.array(observed)
+        return found if found.dtype == np.uint8 else found.astype(np.float32, copy=False)
+
+    def close(self) -> None:
+        self.vector.close()
+
+
+def _mode_of(vector: VectorEnv) -> AutoresetMode:
+    mode = vector.metadata.get("autoreset_mode")
+    if not isinstance(mode, AutoresetMode):
+        raise UsageError(
+            "a vector environment must say how its copies begin anew; "
+            f"`{type(vector).__name__}` says {mode!r}",
+            hint='metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}',
+        )
+    return mode
+
+
+def _with_finals(seen: np.ndarray, ended: np.ndarray, infos: Mapping[str, Any]) -> np.ndarray:
+    """What ended copies saw last, in place of what they see after they began anew."""
+    if "final_obs" not in infos:
+        raise StepError("an environment that begins anew in the same step must give `final_obs`")
+    nexts = seen.copy()
+    for copy in np.flatnonzero(ended):
+        nexts[copy] = infos["final_obs"][copy]
+    return nexts
+
+
+def seed_of(split: str, number: int) -> int:
+    """A seed of a split by any whole number; copies take the seeds after it, and none is another split's."""
+    return (BANDS[split] << SEED_BITS) + number % ((1 << SEED_BITS) - MOST_COPIES)
+
+
+def copies(environment: Environment, num: int) -> Copies:
+    """So many copies: by the environment's own vector form where it has one, else one after the other."""
+    native = _native(environment, num)
+    if native is not None:
+        return Copies(native)
+    one = _maker(environment)
+    mode = AutoresetMode.SAME_STEP
+    return Copies(_told(environment.address, lambda: SyncVectorEnv([one] * num, autoreset_mode=mode)))
+
+
+def look_at(
+    name: str,
+    options: Mapping[str, Any],
+    wrappers: Sequence[Mapping[str, Any]],
+    max_steps: int | None = None,
+) -> Environment:
+    """The value of an environment, after one was built and its spaces were read.
+
+    Args:
+        max_steps: after so many an episode is cut off; None: as the environment says.
+
+    Raises:
+        NotFoundError: no such environment or wrapper.
+        OptionError: it does not take these options.
+        UsageError: its actions are neither discrete nor a box of finite bounds.
+    """
+    address = address_of(name)
+    if max_steps is not None and address.startswith(LIBRARY):
+        options = {**options, LIMIT: max_steps}
+    elif max_steps is not None:
+        wrappers = [{"name": "TimeLimit", "options": {LIMIT: max_steps}}, *wrappers]
+    told: dict[str, Any] = {"address": address, "options": options, "wrappers": wrappers}
+    blank = Environment.build(**told, observation={}, action={})
+    made = copies(blank, 1)
+    try:
+        seen = made.vector.single_observation_space
+        action = _action(made.vector.single_action_space)
+        assert seen.shape is not None
+        dtype = "uint8" if seen.dtype == np.uint8 else "float32"
+        return Environment.build(
+            **told, observation={"shape": list(seen.shape), "dtype": dtype}, action=action
+        )
+    finally:
+        made.close()
+
+
+def address_of(name: str) -> str:
+    """`CartPole-v1` -> `gymnasium/CartPole-v1`; a user's `module:Env` stays.
+
+    Raises:
+        NotFoundError: it is neither.
+    """
+    name = name.removeprefix(LIBRARY)
+    if REGISTERED.fullmatch(name):
+        return LIBRARY + name
+    if ":" in name:
+        return name
+    raise NotFoundError(f"unknown environment `{name}`", hint=_near(name))
+
+
+def _near(name: str) -> str:
+    known = [known for known in gymnasium.registry if "/" not in known]
+    return nearest(name, known) or "an id of Gymnasium such as CartPole-v1, or module:Env"
+
+
+def _action(space: spaces.Space) -> dict[str, Any]:
+    if isinstance(space, spaces.Discrete):
+        return {"num": int(space.n)}
+    if isinstance(space, spaces.Box) and np.isfinite(space.low).all() and np.isfinite(space.high).all():
+        low, high = (bound.astype(np.float64).reshape(-1).tolist() for bound in (space.low, space.high))
+        return {"low": low, "high": high}
+    raise UsageError(f"actions must be discrete, or continuous within finite bounds, not {space}",
+                     hint="a wrapper of the environment can say them otherwise")  # fmt: skip
+
+
+def _native(environment: Environment, num: int) -> VectorEnv | None:
+    """The environment's own vector form; None where it has none, or none that takes what was asked for."""
+    if environment.wrappers or not environment.address.startswith(LIBRARY):
+        return _users_vector(environment, num)
+    spec = _spec(environment.address)
+    entry = spec.vector_entry_point
+    if entry is None or spec.additional_wrappers:
+        return None
+    builder = find.load(entry) if isinstance(entry, str) else entry
+    known = inspect.signature(builder).parameters
+    if not set(environment.options) <= set(known):
+        return None
+    name, options = environment.address.removeprefix(LIBRARY), environment.options
+    return _told(environment.address, lambda: gymnasium.make_vec(name, num_envs=num, **options))
+
+
+def _users_vector(environment: Environment, num: int) -> VectorEnv | None:
+    if environment.wrappers or environment.address.startswith(LIBRARY):
+        return None
+    kind = _users_own(environment.address)
+    if not (isinstance(kind, type) and issubclass(kind, VectorEnv)):
+        return None
+    return _told(environment.address, lambda: kind(**{"num_envs": num, **environment.options}))
+
+
+def _spec(address: str) -> Any:
+    name = address.removeprefix(LIBRARY)
+    module, colon, bare = name.partition(":")
+    try:
+        if colon:
+            find.load(module)
+        return gymnasium.spec(bare or name)
+    except gymnasium.error.Error as error:
+        raise NotFoundError(f"unknown environment `{name}`: {error}", hint=_near(bare or name)) from None
+
+
+def _users_own(address: str) -> Any:
+    """The class or function of the user's at `module:Env`.
+
+    Raises:
+        UnsafeInputError: it is something else; an environment may come in a file from anywhere.
+    """
+    target = find.load(address)
+    is_env = isinstance(target, type) and issubclass(target, gymnasium.Env | VectorEnv)
+    if not is_env:
+        raise UnsafeInputError(f"`{address}` must be a class of gymnasium.Env or VectorEnv")
+    return target
+
+
+def _maker(environment: Environment) -> Callable[[], Any]:
+    """What builds one copy, wrapped."""
+    address, options = environment.address, dict(environment.options)
+    wrappers = [(_wrapper(one["name"]), dict(one["options"])) for one in environment.wrappers]
+    if address.startswith(LIBRARY):
+        _spec(address)
+        build = lambda: gymnasium.make(address.removeprefix(LIBRARY), **options)  # noqa: E731
+    else:
+        kind = _users_own(address)
+        if issubclass(kind, VectorEnv):
+            raise UsageError(f"`{address}` is a vector environment, which takes no wrappers")
+        build = lambda: kind(**options)  # noqa: E731
+
+    def made() -> Any:
+        env = build()
+        for wrapper, given in wrappers:
+            env = wrapper(env, **given)
+        plain = isinstance(env.observation_space, spaces.Box)
+        return env if plain else gymnasium.wrappers.FlattenObservation(env)
+
+    return made
+
+
+def _wrapper(name: str) -> Any:
+    found = find.load(name) if ":" in name else getattr(gymnasium.wrappers, name, None)
+    if isinstance(found, type) and issubclass(found, gymnasium.Wrapper):
+        return found
+    raise NotFoundError(f"unknown wrapper `{name}`", hint=nearest(name, gymnasium.wrappers.__all__)
+                        or "a class of gymnasium.wrappers, or module:Wrapper")  # fmt: skip
+
+
+def _told(address: str, build: Callable[[], Any]) -> Any:
+    """Builds, and says what is wrong in the words of the house."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return build()
+    except LichenError:
+        raise
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        raise MachineError(f"`{address}` needs a package that is not installed: {error}",
+                           hint="pip install 'lichen[box2d]' or 'lichen[mujoco]'") from None  # fmt: skip
+    except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, AssertionError,
+            gymnasium.error.Error) as error:  # fmt: skip
+        raise OptionError(f"`{address}` cannot be built with these options: {error}") from None

@@ -1,0 +1,103 @@
+"""worlds: tiny environments whose every reward and end is known."""
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+
+class Corridor(gymnasium.Env):
+    """Shows (place of the copy, episode, step); every step earns its number, and action 1 twice as much.
+
+    Episodes last 3, 5, 3, 5, ... steps; the short ones terminate, the long ones are cut off.
+    """
+
+    observation_space = spaces.Box(-1e6, 1e6, (3,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self):
+        self.episode, self.steps, self.copy = -1, 0, -1.0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        if seed is not None:
+            self.copy, self.episode = float(seed % 1000), -1
+        self.episode, self.steps = self.episode + 1, 0
+        return self._seen(), {}
+
+    def step(self, action):
+        self.steps += 1
+        is_short = self.episode % 2 == 0
+        is_over = self.steps == (3 if is_short else 5)
+        reward = float(self.steps) * (1 + int(action))
+        return self._seen(), reward, is_over and is_short, is_over and not is_short, {}
+
+    def _seen(self):
+        return np.array([self.copy, self.episode, self.steps], np.float32)
+
+
+class _Many(SyncVectorEnv):
+    mode = AutoresetMode.NEXT_STEP
+
+    def __init__(self, num_envs):
+        super().__init__([Corridor] * num_envs, autoreset_mode=self.mode)
+
+
+class NextStep(_Many):
+    pass
+
+
+class SameStep(_Many):
+    mode = AutoresetMode.SAME_STEP
+
+
+class Disabled(_Many):
+    mode = AutoresetMode.DISABLED
+
+
+class Silent(_Many):
+    """Does not say how it begins anew."""
+
+    def __init__(self, num_envs):
+        super().__init__(num_envs)
+        del self.metadata["autoreset_mode"]
+
+
+class Push(gymnasium.Env):
+    """One number, pushed by another: staying near zero pays. For continuous actions."""
+
+    observation_space = spaces.Box(-10, 10, (1,), np.float32)
+    action_space = spaces.Box(-2, 6, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.place, self.steps = self.np_random.uniform(-2, 2), 0
+        return np.array([self.place], np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        self.place = float(np.clip(self.place + 0.5 * (action[0] - 2.0), -10, 10))
+        self.steps += 1
+        return np.array([self.place], np.float32), -abs(self.place), False, self.steps >= 10, {}
+
+
+class Bandit(gymnasium.Env):
+    """Two lamps; the action that names the lit one earns 1. One step, then over."""
+
+    observation_space = spaces.Box(0, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.lit = int(self.np_random.integers(2))
+        return np.eye(2, dtype=np.float32)[self.lit], {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), float(action == self.lit), True, False, {}
+
+
+class Broken(Bandit):
+    """Earns what is no number."""
+
+    def step(self, action):
+        return np.zeros(2, np.float32), float("nan"), True, False, {}
