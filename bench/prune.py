@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import lichen as li
 from lichen.core import recipefile
 from lichen.engine import macs, programs, race, runtimes
@@ -38,7 +40,7 @@ def latencies_ms(values: dict[str, li.Program], races: int) -> dict[str, float]:
         name: runtimes.load(value.runtime, value.files(), threads=1, precision=value.precision)
         for name, value in values.items()
     }
-    found = [race.latencies_ms(runners, (3, 32, 32)) for _ in range(races)]
+    found = [race.latencies_ms(runners, np.zeros((3, 32, 32), np.uint8)) for _ in range(races)]
     return {name: min(times[name] for times in found) for name in values}
 
 

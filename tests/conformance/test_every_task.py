@@ -8,7 +8,7 @@ from lichen.core import find
 from lichen.core.array import Array
 from lichen.core.errors import DataError
 from lichen.core.protocols import SelfSupervised
-from lichen.data import arrays
+from lichen.data import arrays, observations
 
 TASKS = sorted(find.shelf("tasks"))
 NUM_TOKENS = 20
@@ -39,11 +39,18 @@ SUPERVISED = [name for name in TASKS if name in FROM_ROWS and name not in OTHERS
 
 
 def rows(task, num=60, seed=0):
-    """Rows of the kind and form that a task accepts: texts or pictures, with classes or several labels."""
+    """Rows of the kind and form that a task accepts: texts, observations, or pictures with their labels."""
     draws = np.random.Generator(np.random.Philox(seed))
     if "text" in task.columns:
         texts = [f"{'xyz'[row % 3]} number {row}" for row in range(num)]
         return arrays.texts(texts, np.arange(num) % 3, labels=["a", "b", "c"])
+    if "observation" in task.columns:
+        seen = draws.standard_normal((num, 4)).astype("float32")
+        parts = {"train": slice(0, num), "validation": slice(0, num // 3)}
+        return observations.dataset(
+            {name: seen[rows] + (name == "validation") for name, rows in parts.items()},
+            {name: (np.arange(num) % 3)[rows] for name, rows in parts.items()}, labels=["a", "b", "c"],
+        )  # fmt: skip
     images = draws.integers(0, 256, (num, 3, 8, 8)).astype("uint8")
     for targets in (np.arange(num) % 3, draws.integers(0, 2, (num, 3))):
         data = arrays.arrays(images, targets, labels=["a", "b", "c"])

@@ -162,8 +162,8 @@ def older(monkeypatch):
 def fixed(monkeypatch):
     """Traced for as many rows as validation has: all of them at once are answered."""
 
-    def exported(module, image_shape, max_rows=None):
-        pixels = torch.zeros(NUM_VALIDATION, *image_shape, dtype=torch.uint8)
+    def exported(module, row, max_rows=None):
+        pixels = torch.zeros(NUM_VALIDATION, *row.shape, dtype=torch.uint8)
         module(pixels)
         return torch.export.export(module, (pixels,))
 

@@ -99,4 +99,4 @@ def test_a_net_that_no_graph_can_say_is_refused():
             return x.float().mean((2, 3)) if x.float().sum() > 0 else x.float().amax((2, 3))
 
     with pytest.raises(StepError, match="cannot be written as a graph"):
-        graph.of_module(Fickle(), SHAPE)
+        graph.of_module(Fickle(), np.zeros(SHAPE, np.uint8))

@@ -86,7 +86,9 @@ def test_pixels_in_another_channel_order_are_refused(trained, reference):
     from lichen.engine.task import task_of
 
     files = {
-        "model.onnx": graph.of_module(Swapped(model.torch(), task_of(model.task), model.assets), [3, 8, 8])
+        "model.onnx": graph.of_module(
+            Swapped(model.torch(), task_of(model.task), model.assets), np.zeros((3, 8, 8), np.uint8)
+        )
     }
     with pytest.raises(GateError):
         reference.require_equal(

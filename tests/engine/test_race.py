@@ -16,7 +16,9 @@ def sleeper(seconds):
 
 
 def test_the_faster_runner_wins_whatever_its_place():
-    found = race.latencies_ms({"slow": sleeper(0.004), "fast": sleeper(0.001)}, [1, 2, 2], limit_s=0.2)
+    found = race.latencies_ms(
+        {"slow": sleeper(0.004), "fast": sleeper(0.001)}, np.zeros((1, 2, 2), np.uint8), limit_s=0.2
+    )
     assert race.winner(found) == "fast" and found["fast"] >= 1.0
     assert race.winner(dict(reversed(found.items()))) == "fast"
 
@@ -32,6 +34,8 @@ def test_a_race_ends_in_time():
     def slow(images_BCHW):
         clock[0] += 0.01
 
-    found = race.latencies_ms({"a": slow, "b": slow}, [1, 2, 2], limit_s=0.1, clock=lambda: clock[0])
+    found = race.latencies_ms(
+        {"a": slow, "b": slow}, np.zeros((1, 2, 2), np.uint8), limit_s=0.1, clock=lambda: clock[0]
+    )
     assert found == {"a": 10.0, "b": 10.0}
     assert clock[0] < 0.15

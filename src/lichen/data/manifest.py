@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from lichen.data.scan import DIGEST_BYTES, Located, Part, class_names, ids_of
 
 Index = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """File names, then int64 (N,) each: file, position, length, target; the target as `targets_of` gives it."""
+KINDS = ("image", "text", "observation")
+"""What a row may be; the schema says what it must be known by under that name."""
 BITS = 64
 """Labels in one column of the index, where rows may have several."""
 
@@ -38,14 +41,16 @@ def dataset(
     names: Sequence[str] | None = None,
     root: Path | None = None,
     contents: Mapping[str, bytes | memoryview] | None = None,
+    observation: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """A Dataset of these parts.
 
     Args:
         shape: (channels, height, width) of pictures, height and width 0 when they differ in size; None: the
-            rows are texts.
+            rows are texts, or observations.
         names: classes in order; None: as found in the rows.
         contents: per split the bytes that hold its rows; None when they lie under `root`.
+        observation: `{"shape", "low", "high"}` of rows of what an agent saw; see `observations`.
 
     Raises:
         DataError: a label is none of `names`.
@@ -57,7 +62,8 @@ def dataset(
         name: entry(rows, targets_of(rows, labels), memory, contents[name] if contents is not None else None)
         for name, rows in parts.items()
     }
-    schema = {"columns": dict(columns), "labels": labels, **_row_schema(shape)}
+    row = _row_schema(shape) if observation is None else {"observation": dict(observation)}
+    schema = {"columns": dict(columns), "labels": labels, **row}
     if is_multi:
         schema["are_labels_several"] = True
     manifest = {
@@ -138,8 +144,8 @@ def located(data: Dataset, split: str) -> tuple[Located, np.ndarray]:
         LeakError: the split may not be opened here, or shares rows with test where one of them is closed.
     """
     entry = data.require(split)
-    image = data.schema.get("image")
-    if not entry.get("index") or not (image or data.schema.get("text")) or not data.reader(split):
+    image, is_known = data.schema.get("image"), any(data.schema.get(kind) for kind in KINDS)
+    if not entry.get("index") or not is_known or not data.reader(split):
         raise DataError(f"split `{split}` must say where its rows lie; it does not", where=data.root)
     _check_apart(data, split)
     num_labels = len(data.labels) if data.schema.get("are_labels_several") else None
@@ -149,9 +155,15 @@ def located(data: Dataset, split: str) -> tuple[Located, np.ndarray]:
     places = Located(
         root=Path(data.root) if data.root is not None and content is None else None, files=files, file=file,
         position=position, length=length, options=data.reader(split)["options"], content=content,
-        shape=(image["channels"], image["height"] or 0, image["width"] or 0) if image else None,
+        shape=(image["channels"], image["height"] or 0, image["width"] or 0) if image else _row_bytes(data),
     )  # fmt: skip
     return places, targets
+
+
+def _row_bytes(data: Dataset) -> tuple[int] | None:
+    """Bytes of a row of observations; None: the rows are texts."""
+    about = data.schema.get("observation")
+    return (4 * (prod(about["shape"]) + len(about["low"])),) if about else None
 
 
 def digests(data: Dataset, split: str) -> np.ndarray:

@@ -1,18 +1,20 @@
-"""rows: the rows of a split, by what they hold: pictures or texts."""
+"""rows: the rows of a split, by what they hold: pictures, texts or observations."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from lichen.core import find
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, nearest
 from lichen.data import manifest
 from lichen.data.images import Images
+from lichen.data.observations import Observations
 from lichen.data.scan import Located, ids_of
 from lichen.data.texts import Texts
 
-Rows = Images | Texts
+Rows = Images | Observations | Texts
 
 
 def read(data: Dataset, split: str) -> Rows:
@@ -34,7 +36,14 @@ def read(data: Dataset, split: str) -> Rows:
         reader=find.load(f"lichen.data.readers.{data.reader(split)['name']}"),
         located=places, digests=digests, targets=targets, ids=ids_of(digests),
     )  # fmt: skip
-    return Texts(**held) if places.shape is None else Images(**held, shape=places.shape)
+    if (about := data.schema.get("observation")) is not None:
+        found = Observations(**held, shape=tuple(about["shape"]), num_numbers=len(about["low"]))
+        return replace(found, targets=found.actions()) if found.num_numbers else found
+    return (
+        Texts(**held)
+        if places.shape is None
+        else Images(**held, shape=cast("tuple[int, int, int]", places.shape))
+    )
 
 
 def _require_place(data: Dataset, places: Located, split: str) -> None:

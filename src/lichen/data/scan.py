@@ -109,7 +109,7 @@ class Located:
     position: np.ndarray
     length: np.ndarray
     options: Mapping[str, Any]
-    shape: tuple[int, int, int] | None
+    shape: tuple[int, ...] | None
     content: memoryview | None = None
 
     def path(self, file: int) -> Path:
@@ -196,9 +196,11 @@ def _filled(numbers: Any, num_rows: int) -> np.ndarray:
 
 
 def content_of(row: bytes | np.ndarray) -> bytes:
-    """The SHA-256 of a row: of an encoded picture its bytes, of pixels (C, H, W) their shape and bytes."""
+    """The SHA-256 of a row: of bytes themselves, of pixels (C, H, W) their shape and bytes."""
     if isinstance(row, bytes):
         return hashlib.sha256(row).digest()
+    if row.ndim == 1:
+        return hashlib.sha256(row.data).digest()
     channels, height, width = row.shape
     return hashlib.sha256(b"%dx%dx%d:" % (channels, height, width) + row.tobytes()).digest()
 

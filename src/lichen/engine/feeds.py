@@ -16,14 +16,20 @@ from lichen.core.model import Model
 from lichen.core.protocols import Feed, Task
 from lichen.data import packing, tokenizer, tokens
 from lichen.data.batches import Source
-from lichen.engine import codes, pictures, texts
+from lichen.engine import codes, observations, pictures, texts
 
+KINDS = {"text": "texts", "observation": "observations", "image": "pictures"}
+"""What a row is, by its name in a schema."""
+ASSETS = {"text": "tokenizer", "observation": "observation_shape"}
+"""The asset that a value has which takes such rows; others take pictures."""
 LONGEST = 512
 """Numbers that are read of a text at most where nobody says."""
 
 
 def of(assets: Mapping[str, Any]) -> Feed:
     """How inputs of a person are read for a value with these assets."""
+    if "observation_shape" in assets:
+        return observations
     return texts if "tokenizer" in assets else codes if "num_codes" in assets else pictures
 
 
@@ -33,16 +39,17 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
     Raises:
         UsageError: the rows are of another kind than the value takes.
     """
-    is_text = "text" in data.schema
-    if is_text != ("tokenizer" in assets):
-        takes, has = ("pictures", "texts") if is_text else ("texts", "pictures")
+    has = next((KINDS[kind] for kind in KINDS if kind in data.schema), "pictures")
+    takes = next((KINDS[kind] for kind, asset in ASSETS.items() if asset in assets), "pictures")
+    if takes != has:
         raise UsageError(f"the value takes {takes}; the data has {has}")
     rows = data.rows(split)
-    if not is_text:
-        made = "num_codes" in assets
-        return codes.Codes(rows, assets["num_codes"], assets["made_shape"]) if made else rows
-    form = packing.Packs if are_packed(assets) else tokens.Tokens
-    return form(rows, tokenizer.of(assets["tokenizer"]), assets["max_tokens"])
+    if has == "texts":
+        form = packing.Packs if are_packed(assets) else tokens.Tokens
+        return form(rows, tokenizer.of(assets["tokenizer"]), assets["max_tokens"])
+    if "num_codes" in assets:
+        return codes.Codes(rows, assets["num_codes"], assets["made_shape"])
+    return rows
 
 
 def are_packed(assets: Mapping[str, Any]) -> bool:
@@ -51,18 +58,37 @@ def are_packed(assets: Mapping[str, Any]) -> bool:
 
 
 def blank(assets: Mapping[str, Any]) -> np.ndarray:
-    """A row to measure with: a black picture, or a text of the longest length."""
+    """A row to measure with: a black picture, a text of the longest length, or an observation of nothing."""
+    if "observation_shape" in assets:
+        return np.zeros(assets["observation_shape"], np.float32)
     if "tokenizer" in assets:
         told = tokenizer.of(assets["tokenizer"])
         return np.full(assets["max_tokens"] + are_packed(assets), told.end, np.int32)
     return np.zeros(assets["image_shape"], np.uint8)
 
 
+def drawn(assets: Mapping[str, Any]) -> np.ndarray:
+    """A row to race with, of all kinds of numbers: a picture of noise, else as `blank`."""
+    row = blank(assets)
+    return row if row.dtype != np.uint8 else np.random.default_rng(0).integers(0, 256, row.shape, np.uint8)
+
+
 def in_shape(assets: Mapping[str, Any]) -> tuple[int, ...]:
     """What a net's builder is told: (C, H, W), or (T, V)."""
     if "tokenizer" in assets:
         return assets["max_tokens"], tokenizer.of(assets["tokenizer"]).size
+    if "observation_shape" in assets:
+        return tuple(assets["observation_shape"])
     return tuple(assets["image_shape"])
+
+
+def shape(assets: Mapping[str, Any]) -> list[int]:
+    """Of the floats that a net takes per row: of an observation, or (C, H, W).
+
+    Raises:
+        UsageError: the value reads texts, or does not say.
+    """
+    return list(assets["observation_shape"] if "observation_shape" in assets else pictures.shape(assets))
 
 
 def assets_of(
@@ -77,6 +103,8 @@ def assets_of(
     Raises:
         UsageError: a text task without a tokenizer, or a tokenizer of another task.
     """
+    if "observation" in task.columns and image_size is not None:
+        raise DataError("observations have no image_size")
     if "text" not in task.columns:
         if teller is not None:
             raise UsageError(f"task {task.name} reads no texts, so it takes no tokenizer")

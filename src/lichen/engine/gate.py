@@ -89,6 +89,8 @@ def require_labels(reference: Reference, program: Program) -> None:
 
 def require_pictures(reference: Reference, program: Program) -> None:
     """A picture, also a larger one that is no square, reaches the graph as it reached the training."""
+    if not reference.has_pictures:
+        return
     trained = list(reference.value.assets["image_shape"])
     channels, height, width = trained
     if list(program.assets["image_shape"]) != trained:
@@ -136,11 +138,12 @@ def require_batches(reference: Reference, program: Program) -> None:
 
 def require_finite(reference: Reference, program: Program, terms: Terms) -> str:
     """No number overflows where the model's does not, on rows and on the blackest and whitest pictures."""
-    extremes_NCHW = np.resize(_extremes(reference), reference.images_NCHW[: answer.BATCH_SIZE].shape)
+    extremes = _extremes(reference) if reference.has_pictures else _ends(reference.images_NCHW)
+    extremes_NCHW = np.resize(extremes, reference.images_NCHW[: answer.BATCH_SIZE].shape)
     wanted_NK = answer.logits(reference.value, extremes_NCHW)
     for what, wanted, images in (
         ("rows", reference.outputs_NK, reference.images_NCHW),
-        ("pictures at the ends of the range", wanted_NK, extremes_NCHW),
+        ("inputs at the ends of the range", wanted_NK, extremes_NCHW),
     ):
         lost_N = np.isfinite(wanted).all(1) & ~np.isfinite(answer.logits(program, images)).all(1)
         if lost_N.any():
@@ -157,6 +160,11 @@ def _extremes(reference: Reference) -> np.ndarray:
     board = np.indices(shape).sum(0) % 2 * 255
     half = np.indices(shape)[2] * 2 // shape[2] * 255
     return np.stack([np.zeros(shape), np.full(shape, 255), board, half]).astype(np.uint8)
+
+
+def _ends(rows: np.ndarray) -> np.ndarray:
+    """(3, ...): nothing, and the least and the most of each number that rows have."""
+    return np.stack([np.zeros_like(rows[0]), rows.min(0), rows.max(0)])
 
 
 def require_outputs(reference: Reference, program: Program, terms: Terms) -> str:
@@ -177,8 +185,9 @@ def require_answers(reference: Reference, program: Program, terms: Terms) -> str
     found: list[Any] = []
     for start in range(0, len(wanted), answer.BATCH_SIZE):
         rows = np.arange(start, min(start + answer.BATCH_SIZE, len(wanted)))
-        found += _told(answer.predict(program, list(reference.rows.encoded(rows))))
-    flipped = [row for row, pair in enumerate(zip(wanted, found, strict=True)) if not _are_alike(*pair)]
+        found += _told(answer.predict(program, reference.inputs(rows)))
+    pairs = enumerate(zip(wanted, found, strict=True))
+    flipped = [row for row, pair in pairs if not _are_alike(*pair, terms.tolerance)]
     allowed = max(1, int(terms.max_flips * len(wanted)))
     if len(flipped) > allowed:
         row = flipped[0]
@@ -194,8 +203,10 @@ def _told(replies: list[dict[str, Any]]) -> list[Any]:
     return [reply.get("label", reply) for reply in replies]
 
 
-def _are_alike(one: Any, other: Any) -> bool:
-    """Whether two answers are the same; pictures are where no pixel differs by more than its rounding."""
+def _are_alike(one: Any, other: Any, tolerance: float) -> bool:
+    """Equal; continuous actions as close as outputs must be; no pixel apart by more than its rounding."""
+    if isinstance(one, dict) and "action" in one:
+        return np.allclose(one["action"], other["action"], rtol=tolerance, atol=tolerance)
     if not (isinstance(one, dict) and "picture" in one and "picture" in other):
         return one == other
     left, right = (png.decode_uri(said["picture"]) for said in (one, other))

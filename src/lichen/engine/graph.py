@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
@@ -17,7 +18,7 @@ from torch.export import ExportedProgram
 from lichen.core.errors import StepError, missing_package
 from lichen.core.model import Model
 from lichen.core.protocols import Task
-from lichen.engine import backend, executorchfile, onnxfile, pictures, runtimes, torchfile, views
+from lichen.engine import backend, executorchfile, feeds, onnxfile, runtimes, torchfile, views
 from lichen.engine.quiet import quietly
 from lichen.engine.task import task_of
 
@@ -47,7 +48,7 @@ def onnx_of(model: Model) -> bytes:
     """
     if model.size_bytes > WEIGHT_LIMIT_BYTES:
         raise StepError(f"an ONNX file holds 2 GB at most; this net has {model.size_bytes / 1e9:.1f} GB")
-    return of_module(answering(model), pictures.shape(model.assets))
+    return of_module(answering(model), feeds.blank(model.assets))
 
 
 def torch_of(model: Model) -> bytes:
@@ -56,7 +57,7 @@ def torch_of(model: Model) -> bytes:
     Raises:
         StepError: the net does things that a graph cannot say.
     """
-    return torchfile.written(exported(answering(model), pictures.shape(model.assets)))
+    return torchfile.written(exported(answering(model), feeds.blank(model.assets)))
 
 
 def executorch_of(model: Model) -> bytes:
@@ -66,7 +67,7 @@ def executorch_of(model: Model) -> bytes:
         StepError: the net does things that a graph cannot say, or that no kernel does.
     """
     rows = executorchfile.MAX_ROWS
-    return executorchfile.written(exported(answering(model), model.assets["image_shape"], rows))
+    return executorchfile.written(exported(answering(model), feeds.blank(model.assets), rows))
 
 
 def answering(model: Model) -> Answering:
@@ -74,9 +75,9 @@ def answering(model: Model) -> Answering:
     return Answering(backend.module_of(model), task_of(model.task), model.assets).eval()
 
 
-def of_module(module: nn.Module, image_shape: list[int]) -> bytes:
-    """The ONNX file of a module that takes uint8 (B, C, H, W)."""
-    pixels = _first_call(module, image_shape)
+def of_module(module: nn.Module, row: np.ndarray) -> bytes:
+    """The ONNX file of a module that takes batches of such rows, as `feeds.blank` gives them."""
+    pixels = _first_call(module, row)
     try:
         with quietly(), torch.random.fork_rng([]):
             made = torch.onnx.export(
@@ -91,15 +92,15 @@ def of_module(module: nn.Module, image_shape: list[int]) -> bytes:
     return plain(made.model_proto)
 
 
-def exported(module: nn.Module, image_shape: list[int], max_rows: int | None = None) -> ExportedProgram:
-    """What torch.export says of a module that takes uint8 (B, C, H, W).
+def exported(module: nn.Module, row: np.ndarray, max_rows: int | None = None) -> ExportedProgram:
+    """What torch.export says of a module that takes batches of such rows.
 
     Args:
         max_rows: that are ever asked about at once; None: any number.
     """
-    _first_call(module, image_shape)
+    _first_call(module, row)
     # Traced with 2 of 32 rows, XNNPACK would plan for 15.
-    pixels = torch.zeros(max_rows or 2, *image_shape, dtype=torch.uint8)
+    pixels = torch.from_numpy(np.stack([row] * (max_rows or 2)))
     rows = torch.export.Dim(ROWS, min=1, max=max_rows)
     try:
         with quietly(), torch.random.fork_rng([]), torch.no_grad():
@@ -109,9 +110,9 @@ def exported(module: nn.Module, image_shape: list[int], max_rows: int | None = N
         raise _unsayable(error) from error
 
 
-def _first_call(module: nn.Module, image_shape: list[int]) -> Tensor:
-    """Pixels that a module was asked about: what it remembers of a first call must not be of a trace."""
-    pixels = torch.zeros(2, *image_shape, dtype=torch.uint8)
+def _first_call(module: nn.Module, row: np.ndarray) -> Tensor:
+    """Rows that a module was asked about: what it remembers of a first call must not be of a trace."""
+    pixels = torch.from_numpy(np.stack([row] * 2))
     with torch.no_grad():
         module(pixels)
     return pixels

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lichen.core.errors import missing_package
 from lichen.core.program import Program
-from lichen.engine import graph, race, runtimes
+from lichen.engine import feeds, graph, race, runtimes
 
 COPIES = 8
 """Of a layer in the longer of its two graphs; the shorter has one."""
@@ -109,7 +109,9 @@ def measured(shapes: Iterable[Shape], runtime: str) -> dict[str, float]:
             views = {name: memoryview(data) for name, data in files.items()}
             asked = runtimes.load(runtime, views, threads=1)
             runners[str(shape), copies] = _on(asked, shape)
-    found = race.latencies_ms(runners, (1, 1, 1), limit_s=LIMIT_S * len(runners), clock=time.process_time)
+    found = race.latencies_ms(
+        runners, np.zeros((1, 1, 1), np.uint8), limit_s=LIMIT_S * len(runners), clock=time.process_time
+    )
     return {
         str(shape): round(max(0.0, found[str(shape), COPIES] - found[str(shape), 1]) / (COPIES - 1), 6)
         for shape in wanted
@@ -130,7 +132,7 @@ def beside(before: Program, after: Program) -> dict[str, float]:
         name: runtimes.load(program.runtime, program.files(), threads=1, precision=program.precision)
         for name, program in (("before", before), ("after", after))
     }
-    return race.latencies_ms(runners, before.assets["image_shape"], clock=time.process_time)
+    return race.latencies_ms(runners, feeds.drawn(before.assets), clock=time.process_time)
 
 
 def _on(asked: runtimes.Runner, shape: Shape) -> race.Runner:

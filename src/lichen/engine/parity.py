@@ -6,6 +6,7 @@ Shapes: N rows, K outputs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from lichen.core.errors import GateError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data.images import Images
-from lichen.engine import answer, feeds, intervals, pictures, supervised, symptoms
+from lichen.engine import answer, feeds, intervals, supervised, symptoms
 from lichen.engine.codes import Codes
 from lichen.engine.task import task_of
 
@@ -47,11 +48,12 @@ class Pairing:
 
 
 def judging_split(data: Dataset) -> str:
-    """The rows that gates ask about: validation, or train where nothing was held back."""
+    """Where the rows stand that gates ask about: validation, or train where nothing was held back."""
     return "validation" if data.num_rows("validation") else "train"
 
 
-def judging_rows(data: Dataset) -> Images:
+def judging_rows(data: Dataset) -> Any:
+    """The rows that gates ask about."""
     return data.rows(judging_split(data))
 
 
@@ -61,10 +63,7 @@ class Reference:
     def __init__(self, value: Model | Program, data: Dataset) -> None:
         self.value = value
         self.task = task_of(value.task)
-        pictures.shape(value.assets)
-        rows = feeds.rows_of(data, judging_split(data), value.assets)
-        assert isinstance(rows, Images | Codes)
-        self.rows = rows
+        self.rows: Any = feeds.rows_of(data, judging_split(data), value.assets)
         self.images_NCHW = supervised.whole(self.rows, value.assets)
         self.outputs_NK = answer.logits(value, self.images_NCHW)
 
@@ -93,7 +92,7 @@ class Reference:
         worst_N = np.nan_to_num(np.abs(found_NK - wanted_NK), nan=np.inf).max(1) / scale
         row = int(worst_N.argmax())
         if not worst_N[row] <= tolerance:
-            fault = symptoms.explain(self.value, self.images_NCHW[rows], wanted_NK, found_NK)
+            fault = self._fault(rows, wanted_NK, found_NK)
             raise GateError(
                 f"the export must answer as the model: outputs within {tolerance:g} of the largest output"
                 f" ({scale:.4g}); {np.count_nonzero(worst_N > tolerance)} of {len(worst_N)}"
@@ -102,6 +101,20 @@ class Reference:
                 where=self.rows.describe(int(rows[row])), hint=_words(wanted_NK[row], found_NK[row]),
             )  # fmt: skip
         return float(worst_N[row])
+
+    def _fault(self, rows: np.ndarray, wanted_NK: np.ndarray, found_NK: np.ndarray) -> str | None:
+        """The known fault of pictures that explains what was found."""
+        if not self.has_pictures:
+            return None
+        return symptoms.explain(self.value, self.images_NCHW[rows], wanted_NK, found_NK)
+
+    @property
+    def has_pictures(self) -> bool:
+        return isinstance(self.rows, Images | Codes)
+
+    def inputs(self, rows: np.ndarray) -> list[Any]:
+        """Rows as someone who asks hands them in: pictures as they are stored, else as the net takes them."""
+        return list(self.rows.encoded(rows) if self.has_pictures else self.images_NCHW[rows])
 
     def require_close(self, program: Program, max_drop: float) -> Pairing:
         """The pairing of a Program whose headline may drop by so much and no more.

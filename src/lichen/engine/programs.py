@@ -11,7 +11,7 @@ from lichen.core.errors import StepError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.progress import Run
-from lichen.engine import executorchfile, graph, race, runtimes, torchfile
+from lichen.engine import executorchfile, feeds, graph, race, runtimes, torchfile
 
 READS = {"onnxruntime": ("onnx",), "openvino": ("openvino", "onnx"), "executorch": ("executorch",),
          "torch": ("torch",)}  # fmt: skip
@@ -133,9 +133,9 @@ def latencies_ms(
     programs: Mapping[str, Program], *, threads: Sequence[int], limit_s: float = race.LIMIT_S
 ) -> dict[str, float]:
     """The time of one row per Program, timed in turns, with the number of threads that is best for it."""
-    shape = next(iter(programs.values())).assets["image_shape"]
+    row = feeds.drawn(next(iter(programs.values())).assets)
     # Apart: the idle threads of one runner would slow down the single thread of the next.
-    found = [race.latencies_ms(_runners(programs, count), shape, limit_s=limit_s) for count in threads]
+    found = [race.latencies_ms(_runners(programs, count), row, limit_s=limit_s) for count in threads]
     return {name: min(times[name] for times in found) for name in programs}
 
 
@@ -152,4 +152,9 @@ def about(source: Model | Program) -> dict[str, Any]:
         return {"program": source.digest}
     shapes = {name: list(array.shape) for name, array in source.weights().items()}
     views = {"views": source.assets["views"]} if "views" in source.assets else {}
-    return {"net": source.net, "image_shape": list(source.assets["image_shape"]), "shapes": shapes, **views}
+    return {
+        "net": source.net,
+        "image_shape": list(feeds.blank(source.assets).shape),
+        "shapes": shapes,
+        **views,
+    }

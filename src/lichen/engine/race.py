@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from statistics import quantiles
 from typing import TypeVar
 
@@ -20,15 +20,16 @@ NEAR = 0.05
 
 
 def latencies_ms(
-    runners: Mapping[Name, Runner], image_shape: Sequence[int], *, limit_s: float = LIMIT_S,
+    runners: Mapping[Name, Runner], row: np.ndarray, *, limit_s: float = LIMIT_S,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[Name, float]:  # fmt: skip
     """The time of one row per runner, the lower quartile of many: the load of others only adds.
 
     Args:
+        row: that is asked about, such as `feeds.drawn` gives.
         clock: `time.process_time` compares runners of one thread also where others take turns on its core.
     """
-    one = np.random.default_rng(0).integers(0, 256, (1, *image_shape), np.uint8)
+    one = row[None]
     times: dict[Name, list[float]] = {name: [] for name in runners}
     for run in runners.values():
         run(one)

@@ -16,6 +16,7 @@ from lichen.data import rows as decoded
 from lichen.data.images import Images
 from lichen.data.near import pictures, texts
 from lichen.data.near.pairs import Likeness
+from lichen.data.observations import Observations
 from lichen.data.splits import JUDGES
 
 
@@ -23,6 +24,8 @@ def report(data: Dataset, note: Callable[[str], None]) -> None:
     """Notes how many rows of each judging split are alike to rows of those it judges."""
     try:
         found = {name: decoded.read(data, name) for name in data.splits if data.num_rows(name)}
+        if any(isinstance(rows, Observations) for rows in found.values()):
+            return
         kind: Any = pictures if all(isinstance(rows, Images) for rows in found.values()) else texts
         chosen = {name: kind.sample(rows) for name, rows in found.items()}
         seen = {name: kind.fingerprints(rows, chosen[name]) for name, rows in found.items()}

@@ -1,4 +1,4 @@
-"""arrays: rows held in blobs of the Dataset itself: as pixels, or pictures and texts end to end."""
+"""arrays: rows held in blobs of the Dataset itself: as pixels, as numbers, or encoded end to end."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Sc
 
 def fetch(located: Located, rows: np.ndarray) -> list[bytes] | np.ndarray:
     assert located.content is not None
-    if located.options.get("form") == "pixels":
+    if located.options.get("form") in ("pixels", "numbers"):
         shape = located.shape or (0,)
         size = prod(shape)
         if size == 0 or len(located.content) % size or located.position.max() >= len(located.content) // size:
-            raise DataError(f"the rows must be pictures of {shape}; their bytes are not")
+            raise DataError(f"the rows must be of the shape {shape}; their bytes are not")
         pixels = np.frombuffer(located.content, np.uint8).reshape(-1, *shape)
         return pixels[located.position[rows]]
     return [

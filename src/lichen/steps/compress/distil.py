@@ -14,7 +14,7 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Net, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import count_text
-from lichen.engine import architecture, backend, distillation, macs, masking, pictures, supervised
+from lichen.engine import architecture, backend, distillation, feeds, macs, masking, supervised
 from lichen.engine.distillation import Lessons, Student
 from lichen.engine.fit import Settings, fit
 from lichen.engine.task import task_of
@@ -62,7 +62,7 @@ def distil(
     """
     task, assets = task_of(model.task), model.assets
     task.check(data, "train")
-    teacher, shape = backend.module_of(model), list(pictures.shape(assets))
+    teacher, shape = backend.module_of(model), feeds.shape(assets)
     lessons = Lessons(
         share=distillation_share, temperature=temperature, features=features, feature_weight=feature_weight
     )
@@ -79,7 +79,7 @@ def distil(
         seed=seed,
     )
     teacher.to(run.device)
-    batches = supervised.train_batches(data, shape, batch_size=batch_size, seed=seed, device=run.device)
+    batches = supervised.batches_of(data, assets, batch_size=batch_size, seed=seed, device=run.device)
     with masking.kept(small, student.assets if student else {}):
         fit(
             learner, batches, settings, run=run,
@@ -98,7 +98,7 @@ def distil(
 
 def _fresh(net: str, options: dict | None, model: Model) -> nn.Module:
     """A net that takes what the teacher takes and answers as many outputs."""
-    shape = tuple(pictures.shape(model.assets))
+    shape = tuple(feeds.shape(model.assets))
     with torch.inference_mode():
         num_outputs = backend.module_of(model)(torch.zeros(1, *shape)).shape[1]
     return architecture.build(net, options or {}, shape, num_outputs)

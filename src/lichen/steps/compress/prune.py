@@ -23,10 +23,10 @@ from lichen.engine import (
     backend,
     distillation,
     execution,
+    feeds,
     latency,
     macs,
     masking,
-    pictures,
     programs,
     pruning,
     supervised,
@@ -99,9 +99,7 @@ def prune(
     task, assets = task_of(model.task), model.assets
     task.check(data, "train")
     whole = backend.module_of(model)
-    batches = supervised.train_batches(
-        data, pictures.shape(assets), batch_size=batch_size, seed=seed, device=run.device
-    )
+    batches = supervised.batches_of(data, assets, batch_size=batch_size, seed=seed, device=run.device)
     cut = Cut(
         model=model, batches=batches, objective=supervised.objective(task, assets), by=by,
         importance=importance, round_to=round_to, runtime=runtime,
@@ -148,7 +146,7 @@ class Cut:
 
     @property
     def shape(self) -> list[int]:
-        return list(pictures.shape(self.model.assets))
+        return feeds.shape(self.model.assets)
 
     def narrowed(self, module: nn.Module, speedup: float, run: Run) -> nn.Module:
         """A copy that meets the target, counted from the model before any pruning."""

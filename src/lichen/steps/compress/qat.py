@@ -19,8 +19,8 @@ from lichen.engine import (
     distillation,
     execution,
     fakequant,
+    feeds,
     masking,
-    pictures,
     programs,
     quantizers,
     supervised,
@@ -70,9 +70,9 @@ def qat(
     """
     task, assets = task_of(model.task), model.assets
     task.check(data, "train")
-    shape = list(pictures.shape(assets))
+    feeds.shape(assets)  # refuses what reads texts
     teacher, module = backend.module_of(model).to(run.device), backend.module_of(model)
-    batches = supervised.train_batches(data, shape, batch_size=batch_size, seed=seed, device=run.device)
+    batches = supervised.batches_of(data, assets, batch_size=batch_size, seed=seed, device=run.device)
     settings = Settings(
         epochs=epochs, rate=rate, weight_decay=weight_decay, clip=CLIP, precision=precision, seed=seed
     )

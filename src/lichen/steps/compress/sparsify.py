@@ -14,7 +14,7 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import size_text
-from lichen.engine import backend, distillation, latency, masking, pictures, programs, supervised
+from lichen.engine import backend, distillation, feeds, latency, masking, programs, supervised
 from lichen.engine.distillation import Lessons
 from lichen.engine.fit import Settings, fit
 from lichen.engine.phase import Phase
@@ -62,9 +62,9 @@ def sparsify(
         return model
     task, assets = task_of(model.task), dict(model.assets)
     task.check(data, "train")
-    shape = list(pictures.shape(assets))
+    shape = feeds.shape(assets)
     module = backend.module_of(model)
-    batches = supervised.train_batches(data, shape, batch_size=batch_size, seed=seed, device=run.device)
+    batches = supervised.batches_of(data, assets, batch_size=batch_size, seed=seed, device=run.device)
     teacher = backend.module_of(model).to(run.device)
     objective = distillation.objective(teacher, task, assets, Lessons(share=distillation_share))
     for number in range(1, rounds + 1):
