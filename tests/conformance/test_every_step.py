@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lichen.core import calling, find, jsonschema, key, session, signature, step
-from lichen.core.dataset import Dataset
+from lichen.core.dataset import SPLITS, Dataset
 from lichen.core.life import fields_of
-from lichen.data import arrays
+from lichen.data import arrays, observations
 
 STEPS = sorted(find.shelf("steps"))
 SMALL = {
@@ -20,6 +20,7 @@ SMALL = {
     "max_drop": 1.0,
     "max_changed": 1.0,
     "tolerance": 0.01,
+<<<<<<< HEAD
     "max_distance": None,
 }
 """Options by name that keep a run short, whatever the step."""
@@ -31,6 +32,20 @@ OUTSIDE = {
     "pretrain.language": {
         "net": "gpt", "net_options": {"depth": 1, "width": 8, "num_heads": 1}, "steps": 2, "max_tokens": 16,
     },
+=======
+    "num_steps": 256,
+    "num_envs": 2,
+}
+"""Options by name that keep a run short, whatever the step."""
+OF_TEXTS = ("prepare.bpe",)
+"""Steps that take data of texts; the others take pictures, or what an agent saw and did."""
+OF_OBSERVATIONS = ("decide.clone",)
+CONTINUOUS = ("decide.sac",)
+"""Steps for environments whose actions are continuous."""
+OUTSIDE = {
+    "prepare.load": {"source": "digits"}, "pretrain.load": {"net": "mlp", "weights": None},
+    "prepare.environment": {"id": "CartPole-v1"},
+>>>>>>> ec4a895 (decide: ppo, dqn, pqn, reinforce and sac over one loop; record and clone)
 }  # fmt: skip
 
 
@@ -39,12 +54,17 @@ def data(address, seed=0):
     targets = np.arange(240) % 3
     if address in OF_TEXTS:
         return arrays.texts([f"{'xyz'[row % 3]} number {row}" for row in range(240)], targets)
+    if address in OF_OBSERVATIONS:
+        seen = {split: draws.standard_normal((60, 4)) for split in SPLITS}
+        return observations.dataset(seen, dict.fromkeys(SPLITS, targets[:60]), labels=["a", "b", "c"])
     images = draws.integers(0, 90, (240, 3, 8, 8)) + 80 * targets[:, None, None, None]
     return arrays.arrays(images.astype("uint8"), targets, labels=["a", "b", "c"])
 
 
 def inputs(read):
+    kinds = [taken.kinds for taken in read.values]
     with session.using(session.Session()):
+<<<<<<< HEAD
         rows = data(read.address)
         found = {"Dataset": rows}
         if read.address in OF_TEXTS:
@@ -55,8 +75,27 @@ def inputs(read):
             found["Program"] = step.by_address("deploy.export")(found["Model"], rows)
         if any(taken.name == "generator" for taken in read.values):
             found["Model"] = step.by_address("generate.gan")(rows, epochs=1, precision="float32").generator
+=======
+        if ("Environment",) in kinds:
+            found = acted_in(read.address, needs_model=len(kinds) > 1)
+        else:
+            found = {"Dataset": data(read.address)}
+            if any("Model" in some for some in kinds):
+                found["Model"] = step.by_address("pretrain.train")(found["Dataset"], net="mlp", epochs=1)
+            if ("Program",) in kinds:
+                found["Program"] = step.by_address("deploy.export")(found["Model"], found["Dataset"])
+>>>>>>> ec4a895 (decide: ppo, dqn, pqn, reinforce and sac over one loop; record and clone)
     return {taken.name: next((found[kind] for kind in taken.kinds if kind in found), None)
             for taken in read.values if not taken.may_be_none}  # fmt: skip
+
+
+def acted_in(address, *, needs_model):
+    """An environment, and a policy for it."""
+    world = "Pendulum-v1" if address in CONTINUOUS else "CartPole-v1"
+    found = {"Environment": step.by_address("prepare.environment")(id=world)}
+    if needs_model:
+        found["Model"] = step.by_address("decide.reinforce")(found["Environment"], num_steps=64)
+    return found
 
 
 def without_test(rows):

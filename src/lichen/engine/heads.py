@@ -1,6 +1,6 @@
-"""heads: the last layer of a net by its kind: linear, with one hidden layer, or by cosines.
+"""heads: the last layer of a net by its kind: linear, hidden, by cosines, or of value and advantages.
 
-Papers: Gidaris and Komodakis 2018, section 3.2 (cosine).
+Papers: Gidaris and Komodakis 2018, section 3.2 (cosine); Wang et al. 2016, equation 9 (dueling).
 Shapes: B rows, F features, K outputs.
 """
 
@@ -38,7 +38,25 @@ def mlp(in_features: int, out_features: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(in_features, in_features), nn.ReLU(), nn.Linear(in_features, out_features))
 
 
-KINDS: dict[str, Callable[[int, int], nn.Module]] = {"linear": nn.Linear, "mlp": mlp, "cosine": Cosine}
+class Dueling(nn.Module):
+    """V(s) + A(s, a) - mean A(s, .): what a state is worth, apart from what actions add."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.advantage = nn.Linear(in_features, out_features)
+        self.value = nn.Linear(in_features, 1)
+
+    def forward(self, x_BF: Tensor) -> Tensor:
+        advantage_BK = self.advantage(x_BF)
+        return self.value(x_BF) + advantage_BK - advantage_BK.mean(-1, keepdim=True)
+
+
+KINDS: dict[str, Callable[[int, int], nn.Module]] = {
+    "linear": nn.Linear,
+    "mlp": mlp,
+    "cosine": Cosine,
+    "dueling": Dueling,
+}
 
 
 def of(module: nn.Module) -> nn.Module:
@@ -64,7 +82,8 @@ def width(module: nn.Module) -> int:
 
 def kind(module: nn.Module) -> str:
     head = of(module)
-    return "cosine" if isinstance(head, Cosine) else "linear" if isinstance(head, nn.Linear) else "mlp"
+    own = {Cosine: "cosine", Dueling: "dueling"}
+    return own.get(type(head), "linear" if isinstance(head, nn.Linear) else "mlp")
 
 
 def replace(module: nn.Module, kind: str, num_outputs: int) -> None:

@@ -1,0 +1,85 @@
+"""replay: the last rows that were lived through, in a ring, to be drawn again and again.
+
+Paper: Schaul et al. 2016, section 3.3, for drawing by priority.
+
+Shapes: S rows added, C rows of the ring, U updates of B rows, O numbers of an observation, A of an action
+(1 of a discrete one), Q columns: the action (A), reward, discount of what comes next, weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BETA = 0.5
+"""How far weights make up for drawing some rows more often (section 3.4)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Tensors that change in place; `place` is how many rows were ever written."""
+
+    x_C2O: Tensor
+    """What was seen, and what was seen next."""
+    y_CQ: Tensor
+    priority_C: Tensor
+    place: Tensor
+
+    @classmethod
+    def of(cls, num_rows: int, shape: Sequence[int], num_numbers: int = 1) -> Replay:
+        return cls(x_C2O=torch.zeros(num_rows, 2, *shape), y_CQ=torch.ones(num_rows, num_numbers + 3),
+                   priority_C=torch.ones(num_rows), place=torch.zeros((), dtype=torch.int64))  # fmt: skip
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint must hold."""
+        return {"x": self.x_C2O, "y": self.y_CQ, "priority": self.priority_C, "place": self.place}
+
+    @property
+    def num_rows(self) -> int:
+        return min(int(self.place), len(self.y_CQ))
+
+    def add(
+        self, seen_SO: np.ndarray, nexts_SO: np.ndarray, actions: np.ndarray, rewards_S: np.ndarray,
+        discounts_S: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Writes rows over the oldest ones, with the highest priority there is.
+
+        Args:
+            actions: (S,) or (S, A).
+        """
+        fits = slice(-len(self.y_CQ), None)
+        columns = [part.reshape(len(seen_SO), -1)[fits] for part in (actions, rewards_S, discounts_S)]
+        told_SQ = torch.from_numpy(np.concatenate(columns, 1).astype(np.float32))
+        places = torch.from_numpy((int(self.place) + np.arange(len(told_SQ))) % len(self.y_CQ))
+        self.x_C2O[places] = torch.from_numpy(np.stack([seen_SO, nexts_SO], 1)[fits].astype(np.float32))
+        self.y_CQ[places, :-1] = told_SQ
+        self.priority_C[places] = self.priority_C[: max(1, self.num_rows)].max()
+        self.place.add_(len(told_SQ))
+
+    def drawn(
+        self, draws: np.random.Generator, shape: tuple[int, int], priority: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """int64 (U, B): rows to learn from, and float32 (U, B): what each counts.
+
+        Args:
+            priority: the power of priorities that odds follow; 0: all alike.
+        """
+        if not priority:
+            return draws.integers(0, self.num_rows, shape), np.ones(shape, np.float32)
+        odds_C = self.priority_C[: self.num_rows].numpy().astype(np.float64) ** priority
+        ends_C = np.cumsum(odds_C)
+        chosen = np.minimum(np.searchsorted(ends_C, draws.random(shape) * ends_C[-1]), self.num_rows - 1)
+        weights = (odds_C.mean() / odds_C[chosen]) ** BETA
+        return chosen, (weights / weights.max()).astype(np.float32)
+
+    def batches(self, chosen_UB: np.ndarray, weights_UB: np.ndarray) -> tuple[Tensor, Tensor]:
+        """(U, B, 2, O) and (U, B, Q) of rows that were drawn, with their weights."""
+        rows = torch.from_numpy(chosen_UB.reshape(-1))
+        x_UB2O = self.x_C2O.index_select(0, rows).unflatten(0, chosen_UB.shape)
+        y_UBQ = self.y_CQ.index_select(0, rows).unflatten(0, chosen_UB.shape)
+        y_UBQ[..., -1] = torch.from_numpy(weights_UB)
+        return x_UB2O, y_UBQ

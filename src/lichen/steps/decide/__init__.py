@@ -1,0 +1,1 @@
+"""decide: an agent learns what to do from what it earns."""

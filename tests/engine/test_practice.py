@@ -1,0 +1,128 @@
+"""test_practice: a killed run goes on to the same bytes, and what is no number never reaches a weight."""
+
+import math
+
+import numpy as np
+import pytest
+from quiet import Quiet, Stopped
+
+import lichen as li
+from lichen.core.array import Array
+from lichen.core.errors import DivergedError
+from lichen.data import environments
+from lichen.engine import practice
+
+SMALL = {
+    "ppo": {"num_envs": 4, "horizon": 8, "num_epochs": 2, "batch_size": 32, "normalise": True},
+    "reinforce": {"num_envs": 4, "horizon": 8},
+    "pqn": {"num_envs": 4, "horizon": 8, "batch_size": 16},
+    "dqn": {"num_envs": 4, "horizon": 8, "num_updates": 3, "batch_size": 16, "replay": 100, "warmup": 40,
+            "priority": 0.6, "returns": 3, "is_dueling": True, "lag": 0.5},
+    "sac": {"num_envs": 4, "horizon": 8, "num_updates": 3, "batch_size": 16, "replay": 100, "warmup": 40},
+}  # fmt: skip
+WORLDS = {"sac": "worlds:Push"}
+"""Where an algorithm learns; others in `worlds:NextStep`."""
+STEPS = 320
+"""Of the environment: ten rounds in five legs."""
+
+
+@pytest.fixture(autouse=True)
+def short_legs(monkeypatch):
+    monkeypatch.setattr(practice, "LEG_STEPS", 64)
+
+
+def world(name="worlds:NextStep"):
+    return environments.look_at(name, {}, [])
+
+
+def learnt(algorithm, run, name=None, **options):
+    name = name or WORLDS.get(algorithm, "worlds:NextStep")
+    step = getattr(li.decide, algorithm)
+    given = {
+        **{name: option.default for name, option in step.signature.options.items()},
+        "num_steps": STEPS, "judge_episodes": 3, "judge_every": 96, **SMALL[algorithm], **options,
+    }  # fmt: skip
+    return step.fn(world(name), **given, run=run).digest
+
+
+@pytest.mark.parametrize("algorithm", SMALL)
+def test_equal_seeds_give_equal_bytes_and_others_do_not(algorithm):
+    first, again, other = (learnt(algorithm, Quiet(), num_steps=96, seed=seed) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+@pytest.mark.parametrize("algorithm", SMALL)
+def test_a_killed_run_resumes_to_the_same_bytes(algorithm):
+    whole = Quiet()
+    digest = learnt(algorithm, whole)
+    for stop_after in (2, 4):
+        killed = Quiet(stop_after=stop_after)
+        with pytest.raises(Stopped):
+            learnt(algorithm, killed)
+        again = Quiet(kept=killed.kept)
+        assert learnt(algorithm, again) == digest
+        assert again.history() == whole.history()[-len(again.history()) :]
+
+
+@pytest.mark.parametrize("lost", ["y", "priority", "place"])
+def test_a_checkpoint_that_loses_what_is_remembered_is_noticed(lost):
+    killed = Quiet(stop_after=3)
+    with pytest.raises(Stopped):
+        learnt("dqn", killed)
+    state, arrays = killed.kept
+    array = arrays[f"memory/{lost}"]
+    blank = Array.of(np.ones_like(array.numpy()))
+    assert learnt("dqn", Quiet(kept=(state, {**arrays, f"memory/{lost}": blank}))) != learnt("dqn", Quiet())
+
+
+def test_a_checkpoint_that_forgets_what_was_counted_is_noticed():
+    killed = Quiet(stop_after=2)
+    with pytest.raises(Stopped):
+        learnt("ppo", killed)
+    state, arrays = killed.kept
+    forgotten = {**arrays, "now/net.seen.mean": arrays["now/net.seen.spread"]}
+    assert learnt("ppo", Quiet(kept=(state, forgotten))) != learnt("ppo", Quiet())
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "reinforce", "pqn", "dqn"])
+def test_a_reward_that_is_no_number_ends_the_run_after_retries(algorithm):
+    run = Quiet()
+    with pytest.raises(DivergedError, match="after 3 retries"):
+        learnt(algorithm, run, "worlds:Broken")
+    assert [run.decisions[f"retry_{number}"]["rate_scale"] for number in (1, 2, 3)] == [0.5, 0.25, 0.125]
+
+
+def test_after_a_fault_learning_goes_back_to_the_leg_at_half_the_rate(monkeypatch):
+    true, count = practice.are_sound, iter(range(10**6))
+    monkeypatch.setattr(practice, "are_sound", lambda *given: next(count) != 6 and true(*given))
+    run = Quiet()
+    learnt("ppo", run)
+    assert run.decisions["retry_1"] == {"step": 3, "back_to": 2, "rate_scale": 0.5}
+    assert [point["epoch"] for point in run.history()] == [1, 2, 3, 3, *range(4, 11)]
+    rates = {point["epoch"]: point["rate"] for point in run.history()}
+    assert rates[3] == pytest.approx(0.5 * 1e-3 * 0.8)
+
+
+def test_the_history_says_what_training_episodes_returned():
+    run = Quiet()
+    learnt("ppo", run)
+    told = run.history()
+    assert [point["steps"] for point in told] == [32 * round for round in range(1, 11)]
+    assert all(6 <= point["training_return"] <= 30 for point in told if "training_return" in point)
+    assert all(math.isfinite(point["loss"]) for point in told)
+
+
+def test_learning_stops_at_a_goal_and_the_choice_is_recorded():
+    run = Quiet()
+    learnt("ppo", run, goal=5.0, num_steps=100_000, judge_every=64)
+    assert run.decisions["stop"] == {"round": 2, "steps": 64}
+    far = Quiet()
+    learnt("ppo", far, goal=1e9, judge_every=64)
+    assert "stop" not in far.decisions
+
+
+def test_the_best_judged_weights_are_kept_and_judging_changes_nothing_else(monkeypatch):
+    monkeypatch.setattr(practice, "_judged", lambda *given: np.array([value.pop(0)]))
+    value = [3.0, 9.0, 1.0, 2.0, 0.0]
+    kept = learnt("ppo", Quiet(), judge_every=64, schedule="constant")
+    assert kept == learnt("ppo", Quiet(), num_steps=4 * 32, judge_episodes=0, schedule="constant")
