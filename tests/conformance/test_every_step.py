@@ -20,32 +20,22 @@ SMALL = {
     "max_drop": 1.0,
     "max_changed": 1.0,
     "tolerance": 0.01,
-<<<<<<< HEAD
     "max_distance": None,
-}
-"""Options by name that keep a run short, whatever the step."""
-OF_TEXTS = ("prepare.bpe", "pretrain.language")
-"""Steps that take data of texts; the others take pictures."""
-OUTSIDE = {
-    "prepare.load": {"source": "digits"}, "pretrain.load": {"net": "mlp", "weights": None},
-    "prepare.thin": {"shares": {"a": 0.5}},
-    "pretrain.language": {
-        "net": "gpt", "net_options": {"depth": 1, "width": 8, "num_heads": 1}, "steps": 2, "max_tokens": 16,
-    },
-=======
     "num_steps": 256,
     "num_envs": 2,
 }
 """Options by name that keep a run short, whatever the step."""
-OF_TEXTS = ("prepare.bpe",)
+OF_TEXTS = ("prepare.bpe", "pretrain.language")
 """Steps that take data of texts; the others take pictures, or what an agent saw and did."""
 OF_OBSERVATIONS = ("decide.clone",)
 CONTINUOUS = ("decide.sac",)
 """Steps for environments whose actions are continuous."""
 OUTSIDE = {
     "prepare.load": {"source": "digits"}, "pretrain.load": {"net": "mlp", "weights": None},
-    "prepare.environment": {"id": "CartPole-v1"},
->>>>>>> ec4a895 (decide: ppo, dqn, pqn, reinforce and sac over one loop; record and clone)
+    "prepare.thin": {"shares": {"a": 0.5}}, "prepare.environment": {"id": "CartPole-v1"},
+    "pretrain.language": {
+        "net": "gpt", "net_options": {"depth": 1, "width": 8, "num_heads": 1}, "steps": 2, "max_tokens": 16,
+    },
 }  # fmt: skip
 
 
@@ -61,30 +51,27 @@ def data(address, seed=0):
     return arrays.arrays(images.astype("uint8"), targets, labels=["a", "b", "c"])
 
 
+def made_of(read, rows):
+    """The values that a step takes, beside data those that earlier steps make of it."""
+    found = {"Dataset": rows}
+    if read.address in OF_TEXTS:
+        found["Model"] = step.by_address("prepare.bpe")(rows, size=260)
+    elif any("Model" in taken.kinds for taken in read.values):
+        found["Model"] = step.by_address("pretrain.train")(rows, net="mlp", epochs=1)
+    if any(taken.kinds == ("Program",) for taken in read.values):
+        found["Program"] = step.by_address("deploy.export")(found["Model"], rows)
+    if any(taken.name == "generator" for taken in read.values):
+        found["Model"] = step.by_address("generate.gan")(rows, epochs=1, precision="float32").generator
+    return found
+
+
 def inputs(read):
     kinds = [taken.kinds for taken in read.values]
     with session.using(session.Session()):
-<<<<<<< HEAD
-        rows = data(read.address)
-        found = {"Dataset": rows}
-        if read.address in OF_TEXTS:
-            found["Model"] = step.by_address("prepare.bpe")(rows, size=260)
-        elif any("Model" in taken.kinds for taken in read.values):
-            found["Model"] = step.by_address("pretrain.train")(rows, net="mlp", epochs=1)
-        if any(taken.kinds == ("Program",) for taken in read.values):
-            found["Program"] = step.by_address("deploy.export")(found["Model"], rows)
-        if any(taken.name == "generator" for taken in read.values):
-            found["Model"] = step.by_address("generate.gan")(rows, epochs=1, precision="float32").generator
-=======
         if ("Environment",) in kinds:
             found = acted_in(read.address, needs_model=len(kinds) > 1)
         else:
-            found = {"Dataset": data(read.address)}
-            if any("Model" in some for some in kinds):
-                found["Model"] = step.by_address("pretrain.train")(found["Dataset"], net="mlp", epochs=1)
-            if ("Program",) in kinds:
-                found["Program"] = step.by_address("deploy.export")(found["Model"], found["Dataset"])
->>>>>>> ec4a895 (decide: ppo, dqn, pqn, reinforce and sac over one loop; record and clone)
+            found = made_of(read, data(read.address))
     return {taken.name: next((found[kind] for kind in taken.kinds if kind in found), None)
             for taken in read.values if not taken.may_be_none}  # fmt: skip
 

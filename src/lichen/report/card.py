@@ -121,6 +121,8 @@ def _made(found: Findings) -> list[str]:
 
 
 def _data(found: Findings) -> list[str]:
+    if found.environment is not None:
+        return ["## Environment", _table(("", ""), list(found.environment.facts().items()))]
     if found.data is None:
         return ["## Data", "The dataset is no longer in the store."]
     rows = [

@@ -11,7 +11,7 @@ from lichen.report.charts import Series
 from lichen.report.findings import Findings
 from lichen.report.markup import Markup, figure, grid, join, note, section, table, tag
 
-OUTSIDE = ("at", "kind", "step", "key", "epoch", "run")
+OUTSIDE = ("at", "kind", "step", "key", "epoch", "steps", "run")
 POINTS_UP_TO = 300
 """Epochs drawn of one training; longer ones are thinned evenly."""
 KINDS = {"helps": "good", "harms": "bad", "no measurable effect": "plain"}
@@ -37,19 +37,22 @@ def _thinned(epochs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _single(epoch: Mapping[str, Any]) -> str:
     """One epoch is no curve."""
-    return "One epoch: " + ", ".join(f"{_said(name)} {epoch[name]:.4g}" for name in _figures_of(epoch)) + "."
+    return (
+        "One epoch: " + ", ".join(f"{_said(name)} {epoch[name]:.4g}" for name in _figures_of([epoch])) + "."
+    )
 
 
-def _figures_of(epoch: Mapping[str, Any]) -> list[str]:
+def _figures_of(epochs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Every number of any epoch: an agent's has no return where no episode ended."""
     return [
         name
-        for name, value in epoch.items()
+        for name, value in {name: value for epoch in epochs for name, value in epoch.items()}.items()
         if name not in OUTSIDE and isinstance(value, int | float) and not isinstance(value, bool)
     ]
 
 
 def _pictures(step: str, epochs: Sequence[Mapping[str, Any]]) -> list[Markup]:
-    names = _figures_of(epochs[-1])
+    names = _figures_of(epochs)
     losses = [name for name in names if "loss" in name]
     others = sorted((name for name in names if name not in losses), key=lambda name: name == "rate")
     groups = ([losses] if losses else []) + [[name] for name in others]
@@ -57,16 +60,17 @@ def _pictures(step: str, epochs: Sequence[Mapping[str, Any]]) -> list[Markup]:
 
 
 def _picture(step: str, epochs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Markup:
+    across, unit = ("steps", "steps of the environment") if "steps" in epochs[-1] else ("epoch", "epoch")
     series = [
         Series(
             name=_said(name),
-            points=tuple((epoch["epoch"], float(epoch[name])) for epoch in epochs if name in epoch),
+            points=tuple((epoch[across], float(epoch[name])) for epoch in epochs if name in epoch),
         )
         for name in names
     ]
     is_loss = "loss" in names[0]
     what = "Loss" if is_loss else _said(names[0]).capitalize()
-    drawn = charts.lines(f"{what} of {step} by epoch", series, x_name="epoch", may_be_log=is_loss)
+    drawn = charts.lines(f"{what} of {step} by {unit}", series, x_name=unit, may_be_log=is_loss)
     return figure(what, drawn)
 
 
@@ -75,6 +79,7 @@ def _said(name: str) -> str:
         "loss": "train loss", "log_loss": "validation log loss", "rate": "learning rate",
         "generator_loss": "generator's loss", "discriminator_loss": "discriminator's loss",
         "discriminator_accuracy": "accuracy of the discriminator", "feature_rank": "rank of made pictures",
+        "training_return": "return of training episodes", "episode_length": "steps of training episodes",
     }  # fmt: skip
     return known.get(name, f"validation {figures.name(name)}")
 

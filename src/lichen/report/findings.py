@@ -10,6 +10,7 @@ from typing import Any
 
 from lichen.core import events, machine, tally
 from lichen.core.dataset import Dataset
+from lichen.core.environment import Environment
 from lichen.core.errors import NotFoundError, UsageError
 from lichen.core.lineage import Call, Made
 from lichen.core.model import Model
@@ -49,6 +50,8 @@ class Findings:
     stages: tuple[Stage, ...]
     data: Dataset | None
     """The last dataset of the life."""
+    environment: Environment | None
+    """The last environment of the life; where there is one, values are judged in it."""
     test: Scores | None
     times_opened: int
     history: Mapping[str, Sequence[Mapping[str, Any]]]
@@ -98,14 +101,17 @@ def gather(value: Value, session: Session) -> Findings:
     if store is None or value.made is None or not isinstance(value, Model | Program):
         raise UsageError(f"a report is of a Model or Program that recorded steps made, not of {value!r}")
     calls = value.made.call.history()
-    data = _last_data(calls, store)
+    data, environment = _last_of("dataset", calls, store), _last_of("environment", calls, store)
+    assert isinstance(data, Dataset | None) and isinstance(environment, Environment | None)
+    ground = environment or data
     told = list(_told(store.folder / "runs", calls))
     return Findings(
         value=value,
         made=value.made,
         data=data,
-        stages=tuple(_stages(calls, data, store)),
-        test=_scores(value, "test", data, store),
+        environment=environment,
+        stages=tuple(_stages(calls, ground, store)),
+        test=_scores(value, "test", ground, store),
         times_opened=tally.times_opened(value, session),
         history={call.id: _epochs(call, told) for call in calls},
         notes={call.id: _notes(call, told) for call in calls},
@@ -156,14 +162,15 @@ def _samples(call: Call, told: Sequence[Mapping[str, Any]]) -> list[tuple[float,
     return sorted(found.items())
 
 
-def _last_data(calls: Sequence[Call], store: Store) -> Dataset | None:
+def _last_of(wanted: str, calls: Sequence[Call], store: Store) -> Value | None:
+    """The last value of a kind that the store still has."""
     found = (
         _kept(call.outputs[name], store)
         for call in reversed(calls)
         for name, kind in call.kinds.items()
-        if kind == "dataset"
+        if kind == wanted
     )
-    return next((value for value in found if isinstance(value, Dataset)), None)
+    return next((value for value in found if value is not None), None)
 
 
 def _kept(digest: str, store: Store) -> Value | None:
@@ -173,12 +180,12 @@ def _kept(digest: str, store: Store) -> Value | None:
         return None
 
 
-def _stages(calls: Sequence[Call], data: Dataset | None, store: Store) -> Iterator[Stage]:
+def _stages(calls: Sequence[Call], ground: Value | None, store: Store) -> Iterator[Stage]:
     for call in calls:
         for field, digest in call.outputs.items():
             value = _kept(digest, store)
             is_scored = isinstance(value, Model | Program)
-            scores = _scores(value, "validation", data, store) if value is not None and is_scored else None
+            scores = _scores(value, "validation", ground, store) if value is not None and is_scored else None
             yield Stage(call=call, row=_row(call, field, value, scores, store), value=value, scores=scores)
 
 
@@ -222,10 +229,10 @@ def _cost(call: Call, field: str, store: Store) -> dict[str, Any]:
     return json.loads(rows[0]["cost"]) if rows else {}
 
 
-def _scores(value: Value, split: str, data: Dataset | None, store: Store) -> Scores | None:
-    """The newest recorded scores on a split, those of the life's own rows before any others."""
+def _scores(value: Value, split: str, ground: Value | None, store: Store) -> Scores | None:
+    """The newest recorded scores on a split, those of the life's own ground before any others."""
     found = [
-        (scores.manifest["data"] == (data and data.identity((split,))), call.started, call.id, scores)
+        (scores.manifest["data"] == (ground and ground.identity((split,))), call.started, call.id, scores)
         for call, scores in tally.recorded(value, store)
         if scores.split == split
     ]

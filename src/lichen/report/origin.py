@@ -11,6 +11,7 @@ import numpy as np
 
 from lichen.core import life, recipefile
 from lichen.core.dataset import SPLITS, Dataset
+from lichen.core.environment import Environment
 from lichen.core.errors import LichenError
 from lichen.data import manifest
 from lichen.report import bars, figures
@@ -91,6 +92,8 @@ def described(facts: Mapping[str, Any]) -> str:
 
 def data(found: Findings) -> Markup:
     """Rows per split, labels of train and validation, and what loading said about duplicates."""
+    if found.environment is not None:
+        return section("data", "Environment of the agent", *_acted_in(found.environment))
     if found.data is None:
         return section("data", "Data", note("The life's dataset is no longer in the store."))
     rows = [
@@ -109,6 +112,14 @@ def data(found: Findings) -> Markup:
         ]
     )
     return section("data", "Data", grid(tag("div", None, facts), _histogram(found.data)))
+
+
+def _acted_in(environment: Environment) -> list[Markup]:
+    rows = [*environment.facts().items(), *((f"option {name}", figures.plain(given))
+                                            for name, given in environment.options.items())]  # fmt: skip
+    rows += [(f"wrapper {one['name']}", figures.plain(one["options"])) for one in environment.wrappers]
+    seeds = note("Training, validation and test play on seeds of their own; a row of scores is an episode.")
+    return [table(("", ""), rows, left=(0, 1), kind="facts-table"), seeds]
 
 
 def _shape(read: Dataset) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from lichen.core import lineage
 from lichen.core.program import Program
+from lichen.core.recipe import HEADS
 from lichen.core.scores import Scores
 from lichen.engine import intervals
 from lichen.report import figures
@@ -71,8 +72,10 @@ def name(found: Findings) -> str:
 
 
 def source(found: Findings) -> str | None:
-    """What the life calls its data."""
-    return next((str(call.options["source"]) for call in found.calls if call.options.get("source")), None)
+    """What the life calls its data, or what it acts in."""
+    heads = {step: option for step, option in HEADS.values()}
+    said = (call.options.get(heads.get(call.step, "source")) for call in found.calls)
+    return next((str(one) for one in said if one), None)
 
 
 def title(found: Findings) -> str:
