@@ -153,12 +153,13 @@ class _Assess:
     def evaluate(
         self,
         model: Model | Program,
-        data: Dataset,
+        data: Dataset | Environment,
         *,
         split: Literal['train', 'validation', 'test'] = ...,
         metric: Callable[..., Any] | None = ...,
+        episodes: int = ...,
     ) -> Scores:
-        """measure quality on a split, with intervals; test opens only here"""
+        """measure quality on a split of data or of seeds, with intervals; test opens only here"""
         ...
 
 assess: _Assess
@@ -273,6 +274,166 @@ class _Compress:
 
 compress: _Compress
 
+class _Decide:
+    def clone(
+        self,
+        data: Dataset,
+        *,
+        net: str = ...,
+        net_options: dict[str, Any] | None = ...,
+        epochs: int = ...,
+        batch_size: int | None = ...,
+        optimizer: Literal['sgd', 'adam', 'adamw', 'muon'] = ...,
+        rate: float | None = ...,
+        patience: int | None = ...,
+        seed: int = ...,
+    ) -> Model:
+        """learn to do what was done, from a record of what was seen and done; nothing is earned or tried"""
+        ...
+    def dqn(
+        self,
+        environment: Environment,
+        *,
+        net: str = ...,
+        net_options: dict[str, Any] | None = ...,
+        num_steps: int = ...,
+        num_envs: int = ...,
+        horizon: int = ...,
+        num_updates: int = ...,
+        batch_size: int = ...,
+        replay: int = ...,
+        warmup: int = ...,
+        rate: float = ...,
+        discount: float = ...,
+        explore: float = ...,
+        explore_share: float = ...,
+        is_double: bool = ...,
+        is_dueling: bool = ...,
+        returns: int = ...,
+        priority: float = ...,
+        lag: float = ...,
+        clip: float | None = ...,
+        judge_episodes: int = ...,
+        judge_every: int = ...,
+        goal: float | None = ...,
+        seed: int = ...,
+    ) -> Model:
+        """learns what each action is worth from a replay of what happened, against a copy that lags behind"""
+        ...
+    def ppo(
+        self,
+        environment: Environment,
+        *,
+        net: str = ...,
+        net_options: dict[str, Any] | None = ...,
+        num_steps: int = ...,
+        num_envs: int = ...,
+        horizon: int = ...,
+        num_epochs: int = ...,
+        batch_size: int = ...,
+        rate: float = ...,
+        schedule: Literal['constant', 'linear', 'cosine'] = ...,
+        discount: float = ...,
+        trace: float = ...,
+        clip_range: float = ...,
+        entropy: float = ...,
+        value_weight: float = ...,
+        clip: float | None = ...,
+        normalise: bool = ...,
+        judge_episodes: int = ...,
+        judge_every: int = ...,
+        goal: float | None = ...,
+        seed: int = ...,
+    ) -> Model:
+        """proximal policy optimisation: several epochs over fresh rollouts, no step too far from what acted"""
+        ...
+    def pqn(
+        self,
+        environment: Environment,
+        *,
+        net: str = ...,
+        net_options: dict[str, Any] | None = ...,
+        num_steps: int = ...,
+        num_envs: int = ...,
+        horizon: int = ...,
+        num_epochs: int = ...,
+        batch_size: int = ...,
+        rate: float = ...,
+        schedule: Literal['constant', 'linear', 'cosine'] = ...,
+        discount: float = ...,
+        trace: float = ...,
+        explore: float = ...,
+        explore_share: float = ...,
+        clip: float | None = ...,
+        judge_episodes: int = ...,
+        judge_every: int = ...,
+        goal: float | None = ...,
+        seed: int = ...,
+    ) -> Model:
+        """learns what each action is worth from fresh rollouts alone: no replay, no lagging copy; norms hold it"""
+        ...
+    def record(
+        self,
+        model: Model | Program,
+        environment: Environment,
+        *,
+        num_steps: int = ...,
+        num_envs: int = ...,
+        explore: float = ...,
+        duplicates: Literal['drop', 'keep'] = ...,
+        seed: int = ...,
+    ) -> Dataset:
+        """let a policy act, and keep what it saw and did as a dataset"""
+        ...
+    def reinforce(
+        self,
+        environment: Environment,
+        *,
+        net: str = ...,
+        net_options: dict[str, Any] | None = ...,
+        num_steps: int = ...,
+        num_envs: int = ...,
+        horizon: int = ...,
+        rate: float = ...,
+        schedule: Literal['constant', 'linear', 'cosine'] = ...,
+        discount: float = ...,
+        entropy: float = ...,
+        value_weight: float = ...,
+        clip: float | None = ...,
+        judge_episodes: int = ...,
+        judge_every: int = ...,
+        goal: float | None = ...,
+        seed: int = ...,
+    ) -> Model:
+        """what earned more than expected becomes likelier; the oldest policy gradient, with a baseline"""
+        ...
+    def sac(
+        self,
+        environment: Environment,
+        *,
+        net: str = ...,
+        net_options: dict[str, Any] | None = ...,
+        num_steps: int = ...,
+        num_envs: int = ...,
+        horizon: int = ...,
+        num_updates: int = ...,
+        batch_size: int = ...,
+        replay: int = ...,
+        warmup: int = ...,
+        rate: float = ...,
+        discount: float = ...,
+        lag: float = ...,
+        clip: float | None = ...,
+        judge_episodes: int = ...,
+        judge_every: int = ...,
+        goal: float | None = ...,
+        seed: int = ...,
+    ) -> Model:
+        """soft actor-critic: earns, and stays as undecided as it can afford; for continuous actions"""
+        ...
+
+decide: _Decide
+
 class _Deploy:
     def export(
         self,
@@ -356,6 +517,16 @@ class _Prepare:
         size: int = ...,
     ) -> Model:
         """learn a tokenizer of byte pairs, which loses nothing on any text"""
+        ...
+    def environment(
+        self,
+        *,
+        id: str,
+        options: dict[str, Any] | None = ...,
+        max_steps: int | None = ...,
+        wrappers: list[dict[str, Any]] | None = ...,
+    ) -> Environment:
+        """find an environment by its id, wrap it, and read what can be seen and done in it"""
         ...
     def load(
         self,
@@ -589,13 +760,23 @@ def load(
 ) -> Dataset:
     """find data by name, divide it into train, validation and test, and name every row by its content"""
     ...
+def environment(
+    *,
+    id: str,
+    options: dict[str, Any] | None = ...,
+    max_steps: int | None = ...,
+    wrappers: list[dict[str, Any]] | None = ...,
+) -> Environment:
+    """find an environment by its id, wrap it, and read what can be seen and done in it"""
+    ...
 def evaluate(
     model: Model | Program,
-    data: Dataset,
+    data: Dataset | Environment,
     *,
     split: Literal['train', 'validation', 'test'] = ...,
     metric: Callable[..., Any] | None = ...,
+    episodes: int = ...,
 ) -> Scores:
-    """measure quality on a split, with intervals; test opens only here"""
+    """measure quality on a split of data or of seeds, with intervals; test opens only here"""
     ...
 def open(path: str | Path) -> Value: ...
