@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -39,6 +40,8 @@ except ImportError:
 
 REGISTERED = re.compile(r"([\w.]+:)?[\w./-]*-v\d+")
 """How Gymnasium writes ids; a module may stand before one, to be imported first."""
+OUTSIDE = ("RecordVideo", "HumanRendering")
+"""Wrappers that do something beside: a value may come in a file from anywhere."""
 LIMIT = "max_episode_steps"
 SEED_BITS, MOST_COPIES = 29, 4096
 BANDS = {"train": 0, "validation": 2, "test": 3}
@@ -239,7 +242,7 @@ def _spec(address: str) -> Any:
     module, colon, bare = name.partition(":")
     try:
         if colon:
-            find.load(module)
+            _loaded(module)
         return gymnasium.spec(bare or name)
     except gymnasium.error.Error as error:
         raise NotFoundError(f"unknown environment `{name}`: {error}", hint=_near(bare or name)) from None
@@ -251,11 +254,18 @@ def _users_own(address: str) -> Any:
     Raises:
         UnsafeInputError: it is something else; an environment may come in a file from anywhere.
     """
-    target = find.load(address)
+    target = _loaded(address)
     is_env = isinstance(target, type) and issubclass(target, gymnasium.Env | VectorEnv)
     if not is_env:
         raise UnsafeInputError(f"`{address}` must be a class of gymnasium.Env or VectorEnv")
     return target
+
+
+def _loaded(address: str) -> Any:
+    """What stands at an address, unless it is a part of Python: importing some of that does things."""
+    if address.partition(":")[0].partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
+        raise UnsafeInputError(f"`{address}` is a part of Python, not an environment")
+    return find.load(address)
 
 
 def _maker(environment: Environment) -> Callable[[], Any]:
@@ -282,7 +292,9 @@ def _maker(environment: Environment) -> Callable[[], Any]:
 
 
 def _wrapper(name: str) -> Any:
-    found = find.load(name) if ":" in name else getattr(gymnasium.wrappers, name, None)
+    if name in OUTSIDE:
+        raise UnsafeInputError(f"wrapper `{name}` writes files or opens windows", hint="leave it out")
+    found = _loaded(name) if ":" in name else getattr(gymnasium.wrappers, name, None)
     if isinstance(found, type) and issubclass(found, gymnasium.Wrapper):
         return found
     raise NotFoundError(f"unknown wrapper `{name}`", hint=nearest(name, gymnasium.wrappers.__all__)
