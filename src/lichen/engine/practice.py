@@ -262,7 +262,7 @@ def _report(practice: Practice, figures: Mapping[str, float], rate: float) -> No
     now = time.monotonic()
     if now - practice.pulse_s >= PULSE_S:
         practice.pulse_s = now
-        practice.run.emit("progress", done=step, total=plan.num_rounds)
+        practice.run.emit("progress", done=step * plan.round_steps, total=plan.num_rounds * plan.round_steps)
 
 
 def _go_on(practice: Practice) -> None:

@@ -12,6 +12,17 @@ from lichen.report.findings import Findings
 from lichen.report.markup import Markup, figure, grid, join, note, section, table, tag
 
 OUTSIDE = ("at", "kind", "step", "key", "epoch", "steps", "run")
+KNOWN = {
+    "generator_loss": "generator's loss",
+    "discriminator_loss": "discriminator's loss",
+    "discriminator_accuracy": "accuracy of the discriminator",
+    "feature_rank": "rank of made pictures",
+    "loss": "train loss", "log_loss": "validation log loss", "rate": "learning rate",
+    "training_return": "return of training episodes", "episode_length": "steps of training episodes",
+    "judged_return": "return of greedy episodes", "epsilon": "share of random actions",
+    "temperature": "worth of indecision",
+}  # fmt: skip
+"""What figures are called that are not the task's."""
 POINTS_UP_TO = 300
 """Epochs drawn of one training; longer ones are thinned evenly."""
 KINDS = {"helps": "good", "harms": "bad", "no measurable effect": "plain"}
@@ -75,13 +86,7 @@ def _picture(step: str, epochs: Sequence[Mapping[str, Any]], names: Sequence[str
 
 
 def _said(name: str) -> str:
-    known = {
-        "loss": "train loss", "log_loss": "validation log loss", "rate": "learning rate",
-        "generator_loss": "generator's loss", "discriminator_loss": "discriminator's loss",
-        "discriminator_accuracy": "accuracy of the discriminator", "feature_rank": "rank of made pictures",
-        "training_return": "return of training episodes", "episode_length": "steps of training episodes",
-    }  # fmt: skip
-    return known.get(name, f"validation {figures.name(name)}")
+    return KNOWN.get(name, f"validation {figures.name(name)}")
 
 
 def ablation(found: Findings) -> Markup:
