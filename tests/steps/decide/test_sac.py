@@ -90,6 +90,7 @@ def test_it_learns_to_push_towards_the_middle():
         assert li.evaluate(model, push, episodes=20).value > -4.0
 
 
+@pytest.mark.slow
 def test_an_exported_policy_does_what_the_learnt_one_does():
     with session.using(session.Session()):
         push = li.environment("worlds:Push")
