@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -183,7 +184,7 @@ def practise(practice: Practice, round: Callable[[Practice], Mapping[str, float]
         DivergedError: numbers were none, also at an eighth of the rate.
     """
     trainee, plan, run = practice.trainee, practice.plan, practice.run
-    with execution.in_force(Execution(), run.device):
+    with execution.in_force(Execution(), run.device), closing(practice.stage):
         _go_on(practice)
         anchor = trainee.snapshot()
         while trainee.step < plan.num_rounds:
@@ -200,7 +201,6 @@ def practise(practice: Practice, round: Callable[[Practice], Mapping[str, float]
             anchor = trainee.snapshot()
             _checkpoint(practice)
         trainee.settle()
-    practice.stage.close()
 
 
 def _leg(practice: Practice, round: Callable[[Practice], Mapping[str, float]], end: int) -> bool:
