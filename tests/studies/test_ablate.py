@@ -145,7 +145,7 @@ def test_lives_without_anything_to_leave_out_are_refused(events):
         ablate(fit(draw(problem=1)))
     with pytest.raises(UsageError, match="not made by recorded steps"):
         ablate(toy.a_model(1.0))
-    with pytest.raises(UsageError, match="no Dataset to score on"):
+    with pytest.raises(UsageError, match="no Dataset or Environment to score on"):
         ablate(toy.prune(toy.draw(seed=1)))
 
 

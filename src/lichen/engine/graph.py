@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from lichen.core.errors import StepError, missing_package
+from lichen.core.errors import StepError, UsageError, missing_package
 from lichen.core.model import Model
 from lichen.core.protocols import Task
 from lichen.engine import backend, executorchfile, feeds, onnxfile, runtimes, torchfile, views
@@ -48,7 +48,18 @@ def onnx_of(model: Model) -> bytes:
     """
     if model.size_bytes > WEIGHT_LIMIT_BYTES:
         raise StepError(f"an ONNX file holds 2 GB at most; this net has {model.size_bytes / 1e9:.1f} GB")
-    return of_module(answering(model), feeds.blank(model.assets))
+    return of_module(answering(model), _row(model))
+
+
+def _row(model: Model) -> np.ndarray:
+    """What a net is traced with.
+
+    Raises:
+        UsageError: it reads texts, which no graph turns into numbers.
+    """
+    if "tokenizer" in model.assets:
+        raise UsageError("this takes models of pictures or observations; this one reads texts")
+    return feeds.blank(model.assets)
 
 
 def torch_of(model: Model) -> bytes:
@@ -57,7 +68,7 @@ def torch_of(model: Model) -> bytes:
     Raises:
         StepError: the net does things that a graph cannot say.
     """
-    return torchfile.written(exported(answering(model), feeds.blank(model.assets)))
+    return torchfile.written(exported(answering(model), _row(model)))
 
 
 def executorch_of(model: Model) -> bytes:
@@ -67,7 +78,7 @@ def executorch_of(model: Model) -> bytes:
         StepError: the net does things that a graph cannot say, or that no kernel does.
     """
     rows = executorchfile.MAX_ROWS
-    return executorchfile.written(exported(answering(model), feeds.blank(model.assets), rows))
+    return executorchfile.written(exported(answering(model), _row(model), rows))
 
 
 def answering(model: Model) -> Answering:
