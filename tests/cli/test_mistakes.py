@@ -367,6 +367,7 @@ sys.exit(main(["run", "long.yaml", "--no-test", "--json", "--store", store]))
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_finished_steps_and_the_last_checkpoint(home):
     assert "checkpoint_every_s" in session.Session.__init__.__kwdefaults__
     recipe = (

@@ -114,6 +114,7 @@ def test_the_best_lost_no_more_than_it_may_and_is_the_fastest_of_these(life):
     assert found.verdict.startswith("yes: shrink 2, finish int8")
 
 
+@pytest.mark.slow
 def test_a_target_that_cannot_be_had_is_told_and_the_nearest_is_returned(life):
     found = search(life, target={"speedup": 100})
     assert found.says_no and found.verdict.startswith(
@@ -140,6 +141,7 @@ def test_climbing_stops_where_too_much_is_lost_and_goes_on_in_between(life):
     assert max(point.chain[0][1].get("speedup", 0) for point in few.points) == 2.0
 
 
+@pytest.mark.slow
 def test_what_a_step_says_it_cannot_do_is_a_point_that_is_refused(life):
     found = search(life, max_drop=0.9, trials=4)
     refused = next(point for point in found.points if point.program is None)
@@ -147,6 +149,7 @@ def test_what_a_step_says_it_cannot_do_is_a_point_that_is_refused(life):
     assert found.is_reached and "refused: this net can be pruned" in str(found)
 
 
+@pytest.mark.slow
 def test_the_interval_of_one_point_is_widened_for_all_of_them(life):
     few, many = (search(life, trials=trials).points[1] for trials in (0, 20))
     assert few.drop == many.drop and few.high < many.high

@@ -54,6 +54,7 @@ def test_a_planted_policy_is_found_and_is_worth_its_rows(here, search):
     assert li.evaluate(found.model, data).value == pytest.approx(found.with_best, abs=0.1)
 
 
+@pytest.mark.slow
 def test_where_every_policy_harms_none_is_recommended(here, monkeypatch):
     """The side is the answer, so all candidates that mirror always are wrong."""
     data = pictures(is_mirrored_later=False)

@@ -113,6 +113,7 @@ def test_rows_held_back_are_accepted_and_wrong_labels_and_copies_are_not(here, n
     assert accepted["held back"] >= 0.9 * num_problems
 
 
+@pytest.mark.slow
 def test_a_judge_that_compares_with_the_plain_arm_alone_is_fooled_by_steps(here, monkeypatch):
     """A planted training that only gains by its length: extra rows help no more than extra epochs."""
 
@@ -133,6 +134,7 @@ def test_a_judge_that_compares_with_the_plain_arm_alone_is_fooled_by_steps(here,
     assert not found.is_accepted and found.rival.endswith("for as many steps")
 
 
+@pytest.mark.slow
 def test_the_life_that_added_the_rows_itself_is_judged_the_same(here):
     data, synthetic = real(1), held_back(1)
     outside = judged(data, synthetic, seeds=2)

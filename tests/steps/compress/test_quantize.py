@@ -47,6 +47,7 @@ def test_each_format_is_smaller_and_answers_nearly_the_same(life, runtime):
     assert not np.array_equal(found, exact)
 
 
+@pytest.mark.slow
 def test_activations_are_u8_and_weights_s8_with_a_scale_per_channel(life):
     model, _ = life
     files = quantizers.by_onnxruntime(graph.onnx_of(model), data_rows(life))
