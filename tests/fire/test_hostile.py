@@ -626,7 +626,7 @@ def test_changed_programs_of_executorch_are_run_or_refused():
             runtimes.load("executorch", {"model.pte": data})(np.zeros((2, 1, 4, 4), np.uint8))
         except LichenError:
             refused += 1
-    assert refused > 2
+    assert refused > 1
 
 
 # Pictures and tables.
