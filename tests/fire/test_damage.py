@@ -89,8 +89,8 @@ def test_every_damage_is_found_and_none_is_used(lived, tmp_path):
 
 
 @pytest.mark.slow
-def test_many_damages(lived, tmp_path):
-    assert missed(lived, tmp_path, 1200 if harness.IS_FULL else 400) == []
+def test_twelve_hundred_damages(lived, tmp_path):
+    assert missed(lived, tmp_path, 1200) == []
 
 
 def test_reading_without_hashing_is_seen(lived, tmp_path, monkeypatch):
