@@ -54,7 +54,7 @@ def main() -> None:
     told = options()
     prune = {**told["compress.prune"], **(QUICK if asked.quick else {})}
     net = "resnet20" if asked.quick else "resnet56"
-    data = li.load(source="cifar10", num_train=2000 if asked.quick else None)
+    data = li.load(**{**told["prepare.load"], **({"num_train": 2000} if asked.quick else {})})
     data = li.augment.policy(data, **told["augment.policy"])
     whole = li.pretrain.load(data, net=net, weights=f"pretrained/cifar_resnet/{net}.safetensors")
     start = time.process_time()
