@@ -33,9 +33,9 @@ def test_the_nearest_is_found_in_chunks_as_by_hand(monkeypatch):
     draws = np.random.default_rng(2)
     left, right = draws.normal(size=(30, 5)), draws.normal(size=(11, 5))
     apart = np.linalg.norm(left[:, None] - right[None], axis=2)
-    monkeypatch.setattr(neighbours, "CHUNK", 7)
+    monkeypatch.setattr(neighbours, "TABLE", 80)
     rows, found = neighbours.nearest(left, right)
     assert np.array_equal(rows, apart.argmin(1)) and found == pytest.approx(apart.min(1))
-    assert neighbours.radii(neighbours.distances(right, right), 1) == pytest.approx(
-        np.sort(np.linalg.norm(right[:, None] - right[None], axis=2), 1)[:, 1]
-    )
+    within = np.sort(np.linalg.norm(right[:, None] - right[None], axis=2), 1)
+    assert neighbours.radii(neighbours.distances(right, right), 1) == pytest.approx(within[:, 1])
+    assert neighbours.reach(right[::3], right, 2) == pytest.approx(within[::3, 2])

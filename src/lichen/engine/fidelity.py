@@ -25,7 +25,7 @@ GROUPS = 10
 BATCH_SIZE = 500
 SHARE = (0.0, 1.0)
 BOUNDS = {"fid": (0.0, np.inf), "precision": SHARE, "recall": SHARE, "density": (0.0, np.inf),
-          "coverage": SHARE, "auc": SHARE}  # fmt: skip
+          "coverage": SHARE}  # fmt: skip
 """Ends of what a figure can be; the kernel distance may fall below 0."""
 Rows = np.ndarray
 """Numbers of rows that a figure is of."""

@@ -48,7 +48,7 @@ def of_classes(
     }
 
 
-def proportion(hits: int, count: int) -> Figure:
+def proportion(hits: float, count: float) -> Figure:
     """A share with Wilson's interval (1927)."""
     share = hits / count
     centre = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)

@@ -3,16 +3,19 @@
 Papers: Kynkaanniemi et al. 2019 (precision, recall), section 2; Naeem et al. 2020 (density, coverage),
 section 3. Of two sets of one distribution the density is 1 and the coverage 1 - 2^-k on average.
 
-Shapes: N real rows, M made rows, F features.
+Shapes: N real rows, M made rows, C rows of a chunk, F features.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
 NEAREST = 5
 """The neighbour whose distance is a ball's radius: Naeem et al.'s."""
-CHUNK = 1024
+TABLE = 1 << 24
+"""Distances that are held at a time."""
 
 
 def distances(left_NF: np.ndarray, right_MF: np.ndarray) -> np.ndarray:
@@ -25,8 +28,8 @@ def distances(left_NF: np.ndarray, right_MF: np.ndarray) -> np.ndarray:
 def nearest(left_NF: np.ndarray, right_MF: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each left row the nearest right one: its number int64 (N,), and how far it is (N,)."""
     found = []
-    for start in range(0, len(left_NF), CHUNK):
-        apart = distances(left_NF[start : start + CHUNK], right_MF)
+    for some_CF in _chunks(left_NF, len(right_MF)):
+        apart = distances(some_CF, right_MF)
         rows = apart.argmin(1)
         found.append((rows, apart[np.arange(len(rows)), rows]))
     rows, apart = (np.concatenate(column) for column in zip(*found, strict=True))
@@ -38,10 +41,16 @@ def radii(within_NN: np.ndarray, k: int = NEAREST) -> np.ndarray:
     return np.partition(within_NN, k, axis=1)[:, k]  # place 0 is the row itself
 
 
-def reach(rows_NF: np.ndarray, k: int = NEAREST) -> np.ndarray:
-    """float64 (N,): `radii` of rows, however many there are."""
-    starts = range(0, len(rows_NF), CHUNK)
-    return np.concatenate([radii(distances(rows_NF[at : at + CHUNK], rows_NF), k) for at in starts])
+def reach(rows_NF: np.ndarray, among_MF: np.ndarray, k: int = NEAREST) -> np.ndarray:
+    """float64 (N,): the distance of each row to the k-th nearest other one of a set that it is of."""
+    chunks = _chunks(rows_NF, len(among_MF))
+    return np.concatenate([radii(distances(some_CF, among_MF), k) for some_CF in chunks])
+
+
+def _chunks(rows_NF: np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """Rows in parts whose table beside `count` others is no larger than TABLE."""
+    size = max(1, TABLE // count)
+    return (rows_NF[at : at + size] for at in range(0, len(rows_NF), size))
 
 
 def figures(

@@ -17,7 +17,7 @@ from lichen.core.model import Model
 from lichen.engine import answer, fidelity, metrics, neighbours
 
 MOST_ROWS = 2000
-"""Real rows by which the usual way is measured."""
+"""Real rows whose nearest neighbours tell the usual way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +37,8 @@ class Sieve:
     ) -> None:
         self.classifier, self.mesh, self.device = classifier, mesh, device
         self.real_NF = self.features(real_NCHW)
-        some_NF = self.real_NF[:: max(1, len(self.real_NF) // MOST_ROWS)]
-        self.usual = float(np.median(neighbours.radii(neighbours.distances(some_NF, some_NF), 1)))
+        some_NF = self.real_NF[:: -(-len(self.real_NF) // MOST_ROWS)]
+        self.usual = float(np.median(neighbours.reach(some_NF, self.real_NF, 1)))
         self.dropped = {"not told as their class": 0, "copies of real rows": 0, "far from all real rows": 0}
 
     def features(self, pixels_MCHW: np.ndarray) -> np.ndarray:

@@ -111,33 +111,40 @@ def fidelity(
 
 
 def _judge(data: Dataset, epochs: int, seed: int, session: Session) -> Model:
-    train = step.by_address("pretrain.train")
-    values = calling.bind(train.signature, (data.with_policy(()).with_made(data.made),), {})
-    judge = calling.execute(train, values, {**JUDGE, "epochs": epochs, "seed": seed}, session)
+    """A small classifier of the train rows as they are."""
+    plain = _called("augment.policy", data, {"ops": []}, session) if data.policy else data
+    judge = _called("pretrain.train", plain, {**JUDGE, "epochs": epochs, "seed": seed}, session)
     assert isinstance(judge, Model)
     return judge
+
+
+def _called(address: str, data: Value, options: Mapping[str, Any], session: Session) -> Value:
+    one = step.by_address(address)
+    made = calling.execute(one, calling.bind(one.signature, (data,), {}), options, session)
+    assert isinstance(made, Value)
+    return made
 
 
 def _measured(
     model: Model, judge: Model, data: Dataset, num_rows: int, truncation: float | None, seed: int
 ) -> Fidelity:
     shape = model.assets["made_shape"]
-    validation, train = data.rows("validation"), data.rows("train")
-    chosen = supervised.judged_rows(validation, min(num_rows, validation.num_rows))
-    real = supervised.pixels(validation, shape)[chosen]
-    targets = validation.targets[chosen]
+    validation = data.rows("validation")
+    chosen = supervised.judged_rows(validation, num_rows)
+    held, train = (supervised.pixels(rows, shape) for rows in (validation, data.rows("train")))
+    real, targets = held[chosen], validation.targets[chosen]
     made = generating.drawn(model, targets, seed=seed, truncation=truncation)
     noise = np.random.Generator(np.random.Philox(seed)).integers(0, 256, real.shape, dtype=np.uint8)
-    some = supervised.judged_rows(train, memorization.MOST_ROWS)
-    known = supervised.pixels(train, shape)[some]
-    real_NF, made_MF, noise_NF, known_NF = (measure.features(judge, x) for x in (real, made, noise, known))
-    memory = memorization.asked(known_NF, real_NF, made_MF)
+    held_HF, made_MF, noise_MF, train_NF = (measure.features(judge, x) for x in (held, made, noise, train))
+    real_MF = held_HF[chosen]
+    figures = measure.figures(real_MF, made_MF)
+    memory = memorization.asked(train_NF, held_HF, made_MF)
     said, right = (answer.logits(judge, x).argmax(1) == targets for x in (made, real))
     return Fidelity(
-        figures=measure.figures(real_NF, made_MF), agreement=metrics.proportion(int(said.sum()), len(said)),
-        accuracy=float(right.mean()), noise_kid=kernels.distance(real_NF, noise_NF), copying=memory.auc,
+        figures=figures, agreement=metrics.proportion(int(said.sum()), len(said)),
+        accuracy=float(right.mean()), noise_kid=kernels.distance(real_MF, noise_MF), copying=memory.area,
         copies=memory.is_flagged, judge=judge.digest, num_rows=len(made),
-        pictures=_pictures(model, made, known[memory.nearest], seed),
+        pictures=_pictures(model, made, train[memory.nearest], seed),
     )  # fmt: skip
 
 

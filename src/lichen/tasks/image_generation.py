@@ -109,7 +109,7 @@ def _covered(outputs_NK: np.ndarray, real_NCHW: np.ndarray) -> tuple[np.ndarray,
     made_NK = (outputs_NK.reshape(len(outputs_NK), -1) + 1) / 2
     nearest_N, apart_N = neighbours.nearest(flat_NK, made_NK)
     k = min(neighbours.NEAREST, len(flat_NK) - 1)
-    return apart_N <= neighbours.reach(flat_NK, k), nearest_N, apart_N / flat_NK.shape[1] ** 0.5
+    return apart_N <= neighbours.reach(flat_NK, flat_NK, k), nearest_N, apart_N / flat_NK.shape[1] ** 0.5
 
 
 TASK = ImageGeneration()

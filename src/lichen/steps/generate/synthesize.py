@@ -143,7 +143,7 @@ def _warn_of_copies(run: Run, sieve: Sieve, data: Dataset, pixels_MCHW: np.ndarr
     memory = memorization.asked(
         sieve.real_NF, sieve.features(held), sieve.features(pixels_MCHW[:: -(-len(pixels_MCHW) // NUM_ASKED)])
     )
-    said = f"area {memory.auc['value']:.3f} [{memory.auc['low']:.3f}, {memory.auc['high']:.3f}]"
+    said = f"area {memory.area['value']:.3f} [{memory.area['low']:.3f}, {memory.area['high']:.3f}]"
     if memory.is_flagged:
         run.emit("warning", text=f"the generator copies train rows: {said} where .5 is no copying")
     else:
