@@ -66,7 +66,7 @@ class Duel:
     rules: Rules
     run: Run
     execution: Execution = field(default_factory=Execution)
-    show: Callable[[Duel, float], None] | None = None
+    show: Callable[[Duel], None] | None = None
 
     @property
     def adversary(self) -> Adversary:

@@ -36,13 +36,13 @@ def fight(
     rules: Rules,
     *,
     run: Run,
-    show: Callable[[Duel, float], None] | None = None,
+    show: Callable[[Duel], None] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Duel:
     """Trains both in place.
 
     Args:
-        show: called at every look, with the share of the training that is over.
+        show: called at every look.
         about: what the measured execution depends on beside shapes.
 
     Raises:
@@ -61,7 +61,7 @@ def fight(
     duel = Duel(*sides, batches=batches, rules=rules, run=run, execution=chosen, show=show)
     if found:
         _go_on(duel, *found)
-    with execution.in_force(chosen, run.device, generator):
+    with execution.in_force(chosen, run.device, _Both(generator, discriminator)):
         while duel.step < duel.total:
             number, start = divmod(duel.step, batches.steps_per_epoch)
             for batch in batches.epoch(number, start):
@@ -130,7 +130,7 @@ def _look(duel: Duel, batch: Batch) -> None:
     duel.run.emit("progress", done=duel.step, total=duel.total)
     collapse.check(duel.history, done=done, dies=duel.adversary.dies)
     if duel.show:
-        duel.show(duel, done)
+        duel.show(duel)
 
 
 @torch.no_grad()

@@ -19,7 +19,9 @@ from lichen.core.schema import Count, Fraction, Net, Positive, Seed
 from lichen.core.step import step
 from lichen.data import batches, png
 from lichen.data.images import Images
-from lichen.engine import architecture, backend, codes, duel, generating, images, sheets, spectral, supervised
+from lichen.engine import (
+    architecture, backend, codes, duel, execution, generating, images, sheets, spectral, supervised,
+)  # fmt: skip
 from lichen.engine.bout import Duel, Rules
 
 GRIDS = 8
@@ -114,7 +116,7 @@ def gan(
         precision=precision, seed=seed,
     )  # fmt: skip
     about = {"generator": generator, "discriminator": discriminator, "parameters": _sizes(maker, judge)}
-    fought = duel.fight(maker, judge, made, rules, run=run, show=_Shower(), about=about)
+    fought = duel.fight(maker, judge, made, rules, run=run, show=_show, about=about)
     taken = {"image_shape": [1, 1, 1 + num_codes], "num_codes": num_codes, "made_shape": list(shape)}
     assets = {"labels": data.labels}
     return Gan(
@@ -146,22 +148,18 @@ def _settled(fought: Duel) -> nn.Module:
     rules, average, rows = fought.rules, fought.generator.average, fought.batches
     assert average
     drawn = torch.arange(rules.num_classes) if rows.is_balanced else rows.targets.cpu()
-    return generating.settled(
-        fought.generator.module, average.tensors, drawn, num_codes=rules.num_codes,
-        num_classes=rules.num_classes, seed=rules.seed, batch_size=rows.batch_size,
-    ).to("cpu")  # fmt: skip
+    with execution.in_force(fought.execution, fought.run.device):
+        return generating.settled(
+            fought.generator.module, average.tensors, drawn, num_codes=rules.num_codes,
+            num_classes=rules.num_classes, seed=rules.seed, batch_size=rows.batch_size,
+        ).to("cpu")  # fmt: skip
 
 
-class _Shower:
+def _show(fought: Duel) -> None:
     """Tells the run what the averaged generator makes of the same codes, as often as GRIDS says."""
-
-    def __init__(self) -> None:
-        self.num_shown = 0
-
-    def __call__(self, fought: Duel, done: float) -> None:
-        if done * GRIDS < self.num_shown + 1 and done < 1.0:
-            return
-        self.num_shown = int(done * GRIDS)
+    looked = [0.0, *(look["epoch"] for look in fought.history)][-2:]
+    before, now = (int(epoch * GRIDS / fought.rules.epochs) for epoch in looked)
+    if now > before:
         rules = fought.rules
         sheet = sheets.samples(_settled(fought), rules.num_codes, rules.num_classes, seed=rules.seed)
-        fought.run.emit("samples", epoch=fought.history[-1]["epoch"], picture=png.data_uri(sheet))
+        fought.run.emit("samples", epoch=looked[-1], picture=png.data_uri(sheet))
