@@ -62,6 +62,6 @@ def nearer(way_M: np.ndarray, other_M: np.ndarray) -> float:
 
 
 def effective(real_M: np.ndarray) -> float:
-    """How many made rows tell something of their own: those nearest to one real row say the same (Kish 1965)."""
+    """How many made rows tell something of their own: those near one real row say the same (Kish 1965)."""
     counts = np.bincount(np.unique(real_M, return_inverse=True)[1])
     return float(counts.sum() ** 2 / (counts**2).sum())

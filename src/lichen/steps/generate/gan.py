@@ -20,7 +20,16 @@ from lichen.core.step import step
 from lichen.data import batches, png
 from lichen.data.images import Images
 from lichen.engine import (
-    architecture, backend, codes, duel, execution, generating, images, sheets, spectral, supervised,
+    architecture,
+    backend,
+    codes,
+    duel,
+    execution,
+    generating,
+    images,
+    sheets,
+    spectral,
+    supervised,
 )  # fmt: skip
 from lichen.engine.bout import Duel, Rules
 
