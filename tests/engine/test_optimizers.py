@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lichen.core.errors import OptionError
-from lichen.engine import architecture, muon, optimizers
+from lichen.engine import architecture, muon, optimizers, treatments
 
 
 def pair():
@@ -68,10 +68,10 @@ def test_frozen_parameters_are_left_out_and_nothing_to_train_is_refused():
 
 
 def test_the_usual_way_per_row_does_not_grow_with_small_batches():
-    rates = [optimizers.usual_rate("sgd", size) for size in (8, 16, 32, 64, 128)]
+    rates = [treatments.usual_rate("sgd", size) for size in (8, 16, 32, 64, 128)]
     assert [rate / size for rate, size in zip(rates[:3], (8, 16, 32))] == [0.05 / 32] * 3
     assert rates[2:] == [0.05] * 3
-    assert optimizers.usual_rate("adamw", 8) == optimizers.usual_rate("adamw", 128)
+    assert treatments.usual_rate("adamw", 8) == treatments.usual_rate("adamw", 128)
 
 
 def names_by_rate(module, optimizer):
@@ -156,7 +156,7 @@ def test_counted_per_row_neither_batch_nor_momentum_changes_how_far_weights_go(n
             module[0].weight.copy_(torch.eye(3))
         optimizer = optimizers.build(
             module, name=name, rate=0.01, weight_decay=0.0, momentum=momentum,
-            unit=batch_size / optimizers.UNIT_ROWS,
+            unit=batch_size / treatments.UNIT_ROWS,
         )  # fmt: skip
         num_steps = 8192 // batch_size
         for step in range(num_steps + (400 if name == "sgd" else 0)):

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lichen.core.errors import UsageError
 from lichen.core.progress import Run
-from lichen.engine import execution, layers, optimizers, resume, retry
+from lichen.engine import execution, layers, optimizers, resume, retry, treatments
 from lichen.engine.ema import Average
 from lichen.engine.execution import Execution, Objective
 from lichen.engine.gradient import NUM_SMALL, Gradient
@@ -96,10 +96,10 @@ def fit(
 
 def _rate(settings: Settings, batch_size: int) -> tuple[float, float | None]:
     """The peak rate as its unit counts it, and the unit where that is not a step."""
-    unit = batch_size / optimizers.UNIT_ROWS if settings.units == "rows" else None
+    unit = batch_size / treatments.UNIT_ROWS if settings.units == "rows" else None
     if settings.rate is not None:
         return settings.rate, unit
-    return optimizers.usual_rate(settings.optimizer, batch_size, momentum=settings.momentum, unit=unit), unit
+    return treatments.usual_rate(settings.optimizer, batch_size, momentum=settings.momentum, unit=unit), unit
 
 
 def _execution(
