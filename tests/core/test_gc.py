@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 
 import numpy as np
@@ -33,16 +34,23 @@ def a_life(seed: int):
     return toy.tune(toy.merge(toy.draw(seed=seed), toy.fit(toy.rows(seed=seed))), toy.rows(seed=seed + 100))
 
 
-@pytest.fixture
-def store(tmp_path):
-    """A store with a named life, its scores, a forgotten one, and a finished run."""
-    store = Store(tmp_path / ".lichen")
-    with opened(store):
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory):
+    """The folder of a store with a named life, its scores, a forgotten one, and a finished run."""
+    folder = tmp_path_factory.mktemp("lived") / ".lichen"
+    with opened(folder) as session:
         kept = a_life(1)
-        store.names.move("kept", kept)
+        session.store.names.move("kept", kept)
         toy.weigh(kept, toy.rows(seed=50))
         a_life(2)
         toy.weigh(a_life(2), toy.rows(seed=1))
+    return folder
+
+
+@pytest.fixture
+def store(lived, tmp_path):
+    """A copy of it in which everything is old."""
+    store = Store(shutil.copytree(lived, tmp_path / ".lichen"))
     age(store)
     with using(Session(store=store)):
         yield store

@@ -1,4 +1,4 @@
-"""What passes is of its class, no copy, and near the real rows, in units that do not depend on their number."""
+"""What passes is of its class, no copy, and near the real rows, in units that no number of rows changes."""
 
 import numpy as np
 import pytest
