@@ -98,8 +98,11 @@ def without_test(rows):
 
 
 def untested(value):
-    """What a value is, but for its test split."""
-    return without_test(value).digest if isinstance(value, Dataset) else value.digest
+    """What a value is; of data what its rows are, but for those of test."""
+    if not isinstance(value, Dataset):
+        return value.digest
+    kept = without_test(value)
+    return {name: split["digest"] for name, split in kept.splits.items()}, kept.schema, kept.policy
 
 
 def small(read):
