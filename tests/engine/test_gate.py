@@ -125,6 +125,13 @@ class Narrow(Around):
         return self.module(pixels) + 0 * total_B1.half().float()
 
 
+class Saturated(Around):
+    """Sums of int8 products that end at the most that 16 bits hold, as on a CPU without VNNI."""
+
+    def forward(self, pixels):
+        return self.module(pixels).clamp(-0.05, 0.05)
+
+
 class Flipping(Around):
     """Some rows are answered otherwise, by their first pixel."""
 
@@ -157,6 +164,22 @@ def older(monkeypatch):
         return proto.SerializeToString()
 
     monkeypatch.setattr(graph, "onnx_of", onnx_of)
+
+
+def of_ir(version):
+    """A fault of the version that the whole file is of."""
+
+    def plant(monkeypatch):
+        whole = graph.onnx_of
+
+        def onnx_of(model):
+            proto = onnx.load_from_string(whole(model))
+            proto.ir_version = version
+            return proto.SerializeToString()
+
+        monkeypatch.setattr(graph, "onnx_of", onnx_of)
+
+    return plant
 
 
 def fixed(monkeypatch):
@@ -194,10 +217,14 @@ FAULTS = {
     "wrong resize": (decoding(nearest), "require_pictures", "wrong padding or resize"),
     "overflow": (in_graph(Narrow), "require_finite", "overflow in float32: .* ends of the range"),
     "wrong opset": (older, "require_version", "wrong version of operations.*version 20.*19"),
+    "wrong version of the file": (of_ir(2), "require_version", "wrong version of operations.*IR version"),
     "fixed batch size": (fixed, "require_batches", "fixed batch size: 32 rows at once"),
     "answers flipped": (in_graph(Flipping), "require_answers", "may be answered otherwise"),
+    "saturated sums": (in_graph(Saturated), "require_answers", "may be answered otherwise"),
 }  # fmt: skip
-OPTIONS = {"wrong opset": {"runtime": "onnxruntime"}, "answers flipped": NARROW}
+OF_ONNX = {"runtime": "onnxruntime"}
+OPTIONS = {"wrong opset": OF_ONNX, "wrong version of the file": OF_ONNX, "answers flipped": NARROW,
+           "saturated sums": NARROW}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FAULTS)
