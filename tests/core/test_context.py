@@ -108,7 +108,7 @@ def test_a_checkpoint_gives_back_what_was_put(session):
 def test_an_unchanged_tensor_is_not_written_to_a_checkpoint_again(session):
     context, frozen = Context(session, "s", "k"), Array.of(np.zeros(100_000))
     context.checkpoint({}, {"frozen": frozen, "head": Array.of(np.zeros(1000))})
-    kept = session.store.unfinished("k")
+    kept = session.store.unfinished.objects("k")
     before = {blob: kept.path(blob).stat().st_ino for blob in kept}
     context.checkpoint({}, {"frozen": frozen, "head": Array.of(np.ones(1000))})
     after = {blob: kept.path(blob).stat().st_ino for blob in kept}

@@ -19,9 +19,9 @@ from lichen.core.dataset import Dataset
 from lichen.core.environment import Environment
 from lichen.core.errors import OptionError, StepError
 from lichen.core.lineage import ONLY, Call, Made, Ref
+from lichen.core.records import now
 from lichen.core.schema import Signature, Taken
 from lichen.core.session import Session
-from lichen.core.store import now
 from lichen.core.value import Value
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _hit(session: Session, made_key: key.Key, values: Mapping[str, Value | None]
             if seen.id != call.id:
                 with store.records.transaction():
                     store.write_call(seen, None)
-            store.note_places(seen, made_key.places.values())
+            store.places.note(seen, made_key.places.values())
         session.events.emit(
             "step.found", step=seen.step, key=seen.key[:16], call=seen.id, outputs=dict(seen.outputs)
         )

@@ -12,8 +12,8 @@ from lichen.core.array import Array
 from lichen.core.digest import canonical
 from lichen.core.errors import LichenError
 from lichen.core.packing import pack, unpack
+from lichen.core.records import now
 from lichen.core.session import Session
-from lichen.core.store import now
 from lichen.core.value import Memory, find_blobs
 
 NEVER = object()
@@ -103,7 +103,7 @@ class Context:
         store = self.session.writable
         if store is None:
             return
-        memory, kept = Memory(), store.unfinished(self.key)
+        memory, kept = Memory(), store.unfinished.objects(self.key)
         manifest = {"state": dict(state), "arrays": pack(arrays, memory)}
         blobs = dict.fromkeys(find_blobs(manifest))
         for blob in blobs:
@@ -121,7 +121,7 @@ class Context:
         if store is None or row is None:
             return None
         manifest = json.loads(row["manifest"])
-        kept = store.unfinished(self.key)
+        kept = store.unfinished.objects(self.key)
         try:
             arrays = {name: unpack(entry, kept) for name, entry in manifest["arrays"].items()}
         except LichenError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -80,8 +79,7 @@ def _collect(store: Store, *, is_dry: bool, limit_s: float) -> Freed:
         for blob in blobs:
             store.objects.remove(blob)
         store.objects.sweep(time.time() - limit_s)
-        for place in store.orphans():
-            shutil.rmtree(place, ignore_errors=True)
+        store.unfinished.sweep()
     return Freed(values=len(values), blobs=len(blobs), size_bytes=sum(blobs.values()))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lichen.core.errors import NotFoundError, UsageError, nearest
 from lichen.core.lineage import Made
+from lichen.core.records import now
 from lichen.core.value import Value
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ class Names:
         Raises:
             UsageError: the name is not letters, digits, `.`, `_`, `-` with at most one `@`.
         """
-        from lichen.core.store import now
-
         if not PATTERN.fullmatch(name):
             raise UsageError(
                 f"`{name}` cannot be a name", hint="letters, digits, . _ - and one @, as in digits@prod"

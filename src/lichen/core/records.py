@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -47,6 +48,11 @@ PRIMARY: dict[str, tuple[str, ...]] = {
     for found in re.finditer(r"TABLE (\w+) \((\w+)[^;]*?(?:PRIMARY KEY \(([\w, ]+)\))?\);", SCHEMA)
 }
 """Columns of each table's primary key."""
+
+
+def now() -> str:
+    """The time as rows say it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _create(records: Records) -> None:

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from lichen.core import code, machine
@@ -31,17 +30,15 @@ from lichen.core.locks import FileLocks, Locks
 from lichen.core.model import Model
 from lichen.core.names import Names
 from lichen.core.objects import Objects
+from lichen.core.places import Places
 from lichen.core.program import Program
-from lichen.core.records import Records, SQLite
+from lichen.core.records import Records, SQLite, now
 from lichen.core.scores import Scores
+from lichen.core.unfinished import Unfinished
 from lichen.core.value import Value
 
 FOLDER, TEAM = ".lichen", "team.json"
 KINDS: dict[str, type[Value]] = {kind.kind: kind for kind in (Dataset, Environment, Model, Program, Scores)}
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def find_folder(start: Path | None = None) -> Path | None:
@@ -81,7 +78,8 @@ class Store:
                 f"a store cannot be made here: {failure.message}", where=failure.where
             ) from error
         self.objects, self.records, self.locks = self._parts()
-        self.names = Names(self)
+        self.names, self.places = Names(self), Places(self.records)
+        self.unfinished = Unfinished(self.folder / "unfinished", self.records)
         self.added_bytes = 0
         if not self.is_readonly:
             self.objects.sweep(older_than_s=3600.0)
@@ -142,7 +140,7 @@ class Store:
         manifest = canonical(value.manifest).decode()
         self.records.insert("vals", digest=value.digest, kind=value.kind, manifest=manifest, created=now())
         if isinstance(value, Dataset) and value.root:
-            self.records.replace("places", digest=value.digest, root=value.root, at=now())
+            self.places.keep(value.digest, value.root)
 
     def value(self, digest: str, made: Made | None = None) -> Value:
         """The stored value of a digest.
@@ -156,41 +154,12 @@ class Store:
         value = KINDS[row["kind"]](manifest=json.loads(row["manifest"]), blobs=self.objects, made=made)
         if value.digest != digest:
             raise self._damaged(f"value {digest[:10]}")
-        return replace(value, root=self._place(digest)) if isinstance(value, Dataset) else value
+        return replace(value, root=self.places.of(digest)) if isinstance(value, Dataset) else value
 
     def _damaged(self, what: str) -> UnsafeInputError:
         return UnsafeInputError(
             f"the record of {what} is damaged", where=self.records.where, hint="lichen store check"
         )
-
-    def note_places(self, call: Call, places: Iterable[str]) -> None:
-        """Remembers where the rows of a found dataset lie now: its source may have moved since."""
-        for name, kind in call.kinds.items():
-            for place in places if kind == "dataset" else ():
-                if self._place(call.outputs[name]) != place:
-                    self.records.replace("places", digest=call.outputs[name], root=place, at=now())
-
-    def _place(self, digest: str) -> str | None:
-        """Where a dataset's rows were last seen and something still is."""
-        rows = self.records.rows("SELECT root FROM places WHERE digest = ? ORDER BY at DESC", [digest])
-        roots = [row["root"] for row in rows]
-        return next((root for root in roots if os.path.exists(root)), roots[0] if roots else None)
-
-    def unfinished(self, key: str) -> Objects:
-        """The blobs of a call's last checkpoint; apart from values, so that they go when the call is done."""
-        folder = self._unfinished(key)
-        for name in ("objects", "tmp"):
-            make_folder(folder / name)
-        return Objects(folder)
-
-    def _unfinished(self, key: str) -> Path:
-        return self.folder / "unfinished" / key[:32]
-
-    def orphans(self) -> list[Path]:
-        """Folders of checkpoints whose call is done."""
-        kept = {self._unfinished(row["key"]) for row in self.records.rows("SELECT key FROM checkpoints")}
-        places = (self.folder / "unfinished").glob("[0-9a-f]" * 32)
-        return [place for place in places if place not in kept]
 
     # calls
 
@@ -238,10 +207,7 @@ class Store:
                     self._insert(value)
                 self.write_call(call, detail)
                 self.records.execute("DELETE FROM checkpoints WHERE key = ?", [call.key])
-        if self._unfinished(call.key).is_dir():
-            import shutil
-
-            shutil.rmtree(self._unfinished(call.key), ignore_errors=True)
+        self.unfinished.forget(call.key)
 
     def write_call(self, call: Call, detail: code.Code | None) -> None:
         """Inserts a call's rows, and those of calls behind it that are not here; inside a transaction."""

@@ -12,9 +12,10 @@ from lichen.core.environment import Environment
 from lichen.core.lineage import Call
 from lichen.core.model import Model
 from lichen.core.program import Program
+from lichen.core.records import now
 from lichen.core.scores import Scores
 from lichen.core.session import Session
-from lichen.core.store import Store, now
+from lichen.core.store import Store
 from lichen.core.value import Value
 
 
