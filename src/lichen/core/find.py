@@ -115,6 +115,13 @@ def _files(name: str, root: Path) -> Iterator[tuple[str, Path]]:
             yield ".".join(path.relative_to(folder).with_suffix("").parts), path
 
 
+def _is_on(shelf_name: str, address: str) -> bool:
+    """Whether a shelf has a file, without listing the shelf: every call asks this."""
+    parts = address.split(".")
+    is_plain = all(part.isidentifier() and part != "__init__" for part in parts)
+    return is_plain and os.path.isfile(f"{PACKAGE}/{shelf_name}/{'/'.join(parts)}.py")
+
+
 def module_of(shelf_name: str, name: str) -> str:
     """The module of a step, task, net or study by its address; `module:name` addresses are a user's own.
 
@@ -123,7 +130,7 @@ def module_of(shelf_name: str, name: str) -> str:
     """
     if ":" in name:
         return name.partition(":")[0]
-    if name in shelf(shelf_name):
+    if _is_on(shelf_name, name):
         return f"lichen.{shelf_name}.{name}"
     for entry in entry_points(shelf_name):
         if entry.name == name:
@@ -154,10 +161,10 @@ def net_module(name: str) -> str:
     """
     if ":" in name:
         return name.partition(":")[0]
-    nets = shelf("nets")
     stem = name.partition("/")[0]
-    if stem in nets:
+    if _is_on("nets", stem):
         return f"lichen.nets.{stem}"
+    nets = shelf("nets")
     for address, path in nets.items():
         if name in variants(path):
             return f"lichen.nets.{address}"
