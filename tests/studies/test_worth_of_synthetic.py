@@ -14,6 +14,7 @@ from lichen.core.array import Array
 from lichen.core.errors import LeakError, UsageError
 from lichen.core.model import Model
 from lichen.core.session import opened
+from lichen.engine.trial import Trial
 from lichen.studies.worth_of_synthetic import worth_of_synthetic
 
 SIDE, NUM_CLASSES, NOISE = 6, 3, 60.0
@@ -170,6 +171,13 @@ def test_lives_without_rows_to_judge_are_refused(here):
         worth_of_synthetic(Model.build(net="toy:net", options={}, weights={}), held_back(1))
     with pytest.raises(UsageError, match="real rows beside the synthetic"):
         worth_of_synthetic(ridge(data), li.generate.extend(real(3), held_back(1)))
+
+
+def test_the_classical_arm_is_the_lifes_own_policy_with_what_it_favours(here):
+    data = li.augment.policy(real(1), ops=[{"trivialaugment": 1.0}], favour={"rotate": 3})
+    trial = Trial(ridge(data).made, held_back(1), None, here)
+    plans = [plan for plan in trial.arms() if plan.is_augmented]
+    assert plans and all(trial.data_of(plan).policy == data.policy for plan in plans)
 
 
 def test_it_reads_as_words_and_as_json(here):

@@ -1,39 +1,28 @@
 """capture: the code of a function that lives in a script, a notebook or another function.
 
 Its source, what it names, and what it closes over, followed function by function; into importable modules by
-their closure. A class is what it holds: its methods, constants, fields and bases.
+their closure. A class is its `members`.
 """
 
 from __future__ import annotations
 
 import builtins
-import dataclasses
 import enum
 import functools
-import inspect
 import re
 import sys
 import types
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from itertools import count
 from pathlib import PurePath
 from typing import Any
 
-from lichen.core import code, contents, definition, find, guard, imports, loaded, own, packages
+from lichen.core import code, contents, definition, find, guard, imports, loaded, members, own, packages
 from lichen.core.digest import digest_bytes, digest_json
 from lichen.core.environment import Environment
 from lichen.core.errors import UnkeyableError
 from lichen.core.value import Value
-
-NOT_SAID = frozenset({
-    "__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__",
-    "__match_args__", "__dataclass_fields__", "__dataclass_params__", "__firstlineno__",
-    "__static_attributes__", "__abstractmethods__", "_abc_impl", "__slots__", "__parameters__",
-    "__orig_bases__", "_member_map_", "_member_names_", "_value2member_map_", "_unhashable_values_",
-    "_hashable_values_", "_new_member_", "_member_type_", "_use_args_", "_value_repr_",
-    "_generate_next_value_", "_sort_order_",
-})  # fmt: skip
-"""Attributes of a class that repeat what the others say."""
 
 
 def function(fn: Callable[..., Any]) -> code.Code:
@@ -139,6 +128,9 @@ class _Follower:
             self._function(thing, name)
         return name
 
+    def _class(self, cls: type, name: str) -> None:
+        self.modules[name] = digest_json(members.of(cls, self.follow, partial(self.constant, name)))
+
     def _is_importable(self, module: str) -> bool:
         if module not in self.importable:
             self.importable[module] = is_importable(module)
@@ -186,47 +178,6 @@ class _Follower:
         for alias in sorted(said.names - captured.keys()):
             if alias in fn.__globals__:
                 self.take(name, alias, fn.__globals__[alias])
-
-    def _class(self, cls: type, name: str) -> None:
-        """A class by what it holds; notebooks cannot give the source of one."""
-        said: dict[str, Any] = {
-            "bases": [self.follow(base) for base in cls.__bases__],
-            "made by": self.follow(type(cls)),
-            "annotations": [[key, _words(kind)] for key, kind in inspect.get_annotations(cls).items()],
-        }  # fmt: skip
-        for field in dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ():
-            default = [field.default, field.default_factory]
-            said[f"field {field.name}"] = [
-                None if part is dataclasses.MISSING else self.constant(name, field.name, part)
-                for part in default
-            ]
-        if issubclass(cls, enum.Enum):
-            said["members"] = [
-                [m.name, self.constant(name, m.name, m.value)] for m in cls.__members__.values()
-            ]
-        members = set(cls.__members__) if issubclass(cls, enum.Enum) else set()
-        for key, held in sorted(vars(cls).items()):
-            if key not in NOT_SAID | members and not isinstance(held, types.MemberDescriptorType):
-                said[f"attribute {key}"] = self._attribute(cls, name, key, held)
-        self.modules[name] = digest_json(said)
-
-    def _attribute(self, cls: type, name: str, key: str, held: Any) -> Any:
-        kind = type(held).__name__
-        if isinstance(held, staticmethod | classmethod):
-            held = held.__func__
-        if isinstance(held, property):
-            return [
-                kind,
-                *(self.follow(part) if part else None for part in (held.fget, held.fset, held.fdel)),
-            ]
-        if isinstance(held, functools.cached_property):
-            return [kind, self.follow(held.func)]
-        if isinstance(held, types.FunctionType):
-            is_made = contents.is_generated(cls) and not definition.is_readable(inspect.unwrap(held))
-            return [kind, "made from the fields" if is_made else self.follow(held)]
-        if kind == "_tuplegetter":
-            return [kind]
-        return self.constant(name, key, held)
 
     def take(self, owner: str, used: str, thing: Any) -> None:
         """Takes in what a name of a function stands for."""
@@ -328,7 +279,3 @@ class _Follower:
 def _modules_in(scope: Mapping[str, Any], used: Iterable[str]) -> dict[str, str]:
     """Imported modules among the names: `package.module.f()` leads to a module below, `li.` to a step."""
     return {name: scope[name].__name__ for name in used if isinstance(scope.get(name), types.ModuleType)}
-
-
-def _words(kind: Any) -> str:
-    return kind if isinstance(kind, str) else getattr(kind, "__qualname__", None) or repr(kind)

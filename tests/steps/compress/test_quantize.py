@@ -79,6 +79,7 @@ def test_ranges_are_measured_on_train_rows_only(life):
     assert not np.array_equal(rows, room.calibration(data, model, 40, seed=1))
 
 
+@pytest.mark.slow
 def test_a_ruined_calibration_is_refused_with_everything_that_was_tried(life, monkeypatch):
     """Calibrated on one grey, the mean of all pixels, every picture saturates."""
     model, data = life
