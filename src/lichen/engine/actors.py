@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from lichen.core.environment import Environment
 from lichen.engine import acting, actions, policy
-from lichen.engine.normaliser import Normaliser, RewardScale
 from lichen.engine.rollout import Act
 
 LOG_ROOT = 0.5 * math.log(2.0 * math.pi)
@@ -30,24 +29,15 @@ class ActorCritic(nn.Module):
         fresh = partial(policy.net, net, options, environment)
         self.policy = policy.orthogonal(fresh(self.num_outputs, seed=seed), head=0.01, seed=seed)
         self.critic = policy.orthogonal(fresh(1, seed=seed + 1), head=1.0, seed=seed + 1)
-        self.range, self.shape = environment.action, tuple(environment.observation["shape"])
+        self.range = environment.action
         self.is_discrete = environment.num_actions is not None
         if not self.is_discrete:
             self.log_std_K = nn.Parameter(torch.zeros(self.num_outputs))
-        self.seen: Normaliser | None = None
-        self.earned: RewardScale | None = None
         self.outputs, self.values = acting.outputs_of(self.policy), acting.outputs_of(self.critic)
-
-    def normalise(self, num_envs: int, discount: float) -> None:
-        """Lets what is seen and earned be counted and divided by its deviation."""
-        self.seen, self.earned = Normaliser(self.shape), RewardScale(num_envs, discount)
-
-    def prepared(self, seen_NO: np.ndarray) -> np.ndarray:
-        return self.seen.normalised(seen_NO) if self.seen else seen_NO
 
     def greedy(self, seen_NO: np.ndarray) -> np.ndarray:
         """The likeliest action, or the mean."""
-        outputs_NK = self.outputs(self.prepared(seen_NO))
+        outputs_NK = self.outputs(seen_NO)
         if self.is_discrete:
             return outputs_NK.argmax(1)
         return actions.within(outputs_NK, self.range["low"], self.range["high"])
@@ -74,14 +64,14 @@ def drawing(agent: ActorCritic, draws: np.random.Generator, num_steps: int, num_
         noise_TNK = draws.gumbel(size=shape).astype(np.float32)
 
         def discrete(seen_NO: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
-            done_N = (agent.outputs(agent.prepared(seen_NO)) + noise_TNK[step]).argmax(1)
+            done_N = (agent.outputs(seen_NO) + noise_TNK[step]).argmax(1)
             return done_N, done_N
 
         return discrete
     noise_TNK = draws.standard_normal(shape, np.float32) * np.exp(agent.log_std_K.detach().numpy())
 
     def continuous(seen_NO: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
-        drawn_NK = agent.outputs(agent.prepared(seen_NO)) + noise_TNK[step]
+        drawn_NK = agent.outputs(seen_NO) + noise_TNK[step]
         return actions.within(drawn_NK, agent.range["low"], agent.range["high"]), drawn_NK
 
     return continuous

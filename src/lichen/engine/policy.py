@@ -15,7 +15,7 @@ from lichen.core.environment import Environment
 from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.engine import actions, architecture, backend, heads
-from lichen.engine.normaliser import Normaliser
+from lichen.engine.scales import Scales
 
 TASK = "control"
 
@@ -63,13 +63,11 @@ def model_of(
     environment: Environment,
     *,
     bound: str = "clip",
-    seen: Normaliser | None = None,
-    earned: Normaliser | None = None,
+    scales: Scales | None = None,
 ) -> Model:
-    """The Model that acts: a net, what it may do, and how what it saw and earned was normalised."""
+    """The Model that acts: a net, what it may do, and how what it saw and earned was measured."""
     assets = actions.assets(environment, bound=bound)
-    if seen is not None:
-        assets.update(mean=seen.shift.reshape(-1).tolist(), std=seen.scale.reshape(-1).tolist())
-    if earned is not None:
-        assets["reward_scale"] = float(earned.scale)
+    if scales:
+        mean, std = (part.reshape(-1).tolist() for part in (scales.seen.shift, scales.seen.scale))
+        assets.update(mean=mean, std=std, reward_scale=float(scales.earned.scale))
     return backend.wrap(module.to("cpu").eval(), task=TASK, assets=assets)

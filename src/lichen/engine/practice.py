@@ -30,6 +30,7 @@ from lichen.engine.execution import Execution
 from lichen.engine.gradient import Gradient
 from lichen.engine.job import Fault
 from lichen.engine.rollout import Rollout, Stage
+from lichen.engine.scales import Scales
 from lichen.engine.stride import are_sound
 from lichen.engine.trainee import Trainee
 
@@ -86,6 +87,7 @@ class Practice:
         agent: every net that learns, in one module; what does not require a gradient is kept with it.
         memory: tensors beside, such as a replay, which updates change in place.
         judge: (seed) -> what whole episodes return when the agent acts greedily.
+        scales: in which it sees and earns; None: as the environment tells.
     """
 
     agent: nn.Module
@@ -95,14 +97,19 @@ class Practice:
     memory: Mapping[str, Tensor]
     trainee: Trainee
     judge: Callable[[int], np.ndarray]
+    scales: Scales | None
     counted: list[tuple[list[float], list[int]]]
     pulse_s: float = 0.0
 
     @property
+    def shape(self) -> float:
+        """The share of the peak rate that the schedule leaves to the round under way."""
+        return schedules.factor(self.plan.schedule, self.trainee.step, total=self.plan.num_rounds)
+
+    @property
     def rate(self) -> float:
         """The rate of the round under way."""
-        shape = schedules.factor(self.plan.schedule, self.trainee.step, total=self.plan.num_rounds)
-        return self.plan.rate * self.trainee.counters["rate_scale"] * shape
+        return self.plan.rate * self.trainee.counters["rate_scale"] * self.shape
 
     @property
     def share(self) -> float:
@@ -114,10 +121,22 @@ class Practice:
         return rollout.generator(execution.mixed(self.plan.seed, self.trainee.step))
 
     def act(self, act: rollout.Act, num_steps: int) -> Rollout:
-        """Acts, and counts the episodes that ended."""
-        found = self.stage.rollout(act, num_steps)
+        """Acts, and counts the episodes that ended; what happened is told as the environment tells it."""
+        if self.scales:
+            self.scales.seen.settle()
+        found = self.stage.rollout(_through(self.scales, act), num_steps)
         self.counted.append((found.returns, found.lengths))
+        if self.scales:
+            self.scales.count_in(found)
         return found
+
+    def measured(self, found: Rollout) -> Rollout:
+        """What happened as the agent sees it."""
+        return self.scales.measured(found) if self.scales else found
+
+    def measured_rows(self, x_UB2O: Tensor, y_UBQ: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of a replay as the agent sees them now."""
+        return self.scales.measured_rows(x_UB2O, y_UBQ) if self.scales else (x_UB2O, y_UBQ)
 
     def descend(self, gradient: Gradient, x: Tensor, y: Tensor) -> float:
         """One step of the optimizer; the loss.
@@ -153,15 +172,18 @@ def begin(
     greedy: Act,
     run: Run,
     memory: Mapping[str, Tensor] | None = None,
+    scales: Scales | None = None,
 ) -> Practice:
     """A practice that has not begun.
 
     Args:
-        greedy: (what copies see) -> the actions that the agent thinks best.
+        greedy: (what copies see, in scales) -> the actions that the agent thinks best.
     """
     agent.to(run.device)
     optimizer = optimizers.build(agent, name="adam", rate=plan.rate, weight_decay=0.0)
-    trainee = Trainee(agent, optimizer, None, None)
+    whole = nn.ModuleDict({"agent": agent, "scales": scales}) if scales else agent
+    trainee = Trainee(whole, optimizer, None, None)
+    sees = _through(scales, lambda seen_NO, _: (greedy(seen_NO),) * 2)
     return Practice(
         agent=agent,
         stage=Stage(environment, num_envs),
@@ -169,9 +191,15 @@ def begin(
         run=run,
         memory=memory or {},
         trainee=trainee,
-        judge=partial(_judged, environment, plan.judge_episodes, greedy),
+        judge=partial(_judged, environment, plan.judge_episodes, lambda seen_NO: sees(seen_NO, 0)[0]),
+        scales=scales,
         counted=[],
     )
+
+
+def _through(scales: Scales | None, act: rollout.Act) -> rollout.Act:
+    """Acts on what copies see in the scales that are in force."""
+    return act if scales is None else lambda seen_NO, step: act(scales.seen.normalised(seen_NO), step)
 
 
 def practise(practice: Practice, round: Callable[[Practice], Mapping[str, float]]) -> None:

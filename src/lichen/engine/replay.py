@@ -76,8 +76,12 @@ class Replay:
         weights = (odds_C.mean() / odds_C[chosen]) ** BETA
         return chosen, (weights / weights.max()).astype(np.float32)
 
+    def judge(self, chosen_R: np.ndarray, priority_R: Tensor) -> None:
+        """Sets the priorities of rows."""
+        self.priority_C[torch.from_numpy(chosen_R)] = priority_R
+
     def batches(self, chosen_UB: np.ndarray, weights_UB: np.ndarray) -> tuple[Tensor, Tensor]:
-        """(U, B, 2, O) and (U, B, Q) of rows that were drawn, with their weights."""
+        """(U, B, 2, O) and (U, B, Q), or without U, of rows that were drawn, with their weights."""
         rows = torch.from_numpy(chosen_UB.reshape(-1))
         x_UB2O = self.x_C2O.index_select(0, rows).unflatten(0, chosen_UB.shape)
         y_UBQ = self.y_CQ.index_select(0, rows).unflatten(0, chosen_UB.shape)

@@ -123,11 +123,11 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not():
 
 def test_rows_of_weight_zero_teach_nothing():
     agent = ppo.ActorCritic(environment("worlds:Bandit"), "mlp", {}, 0)
-    goal = partial(ppo.loss, agent, clip_range=0.2, entropy=0.1, value_weight=0.5)
-    x, y = torch.rand(8, 2), torch.cat([torch.ones(8, 1), torch.randn(8, 3), torch.ones(8, 1)], 1)
-    y[4:, -1] = 0.0
+    goal = partial(ppo.loss, agent, entropy=0.1, value_weight=0.5)
+    x, y = torch.rand(8, 2), torch.cat([torch.ones(8, 1), torch.randn(8, 3), torch.ones(8, 1), torch.full((8, 1), 0.2)], 1)
+    y[4:, -2] = 0.0
     other = y.clone()
-    other[4:, :-1] = 1.0
+    other[4:, :-2] = 1.0
     assert goal(x, y).item() == goal(x, other).item()
     assert goal(x, y).item() == pytest.approx(goal(x[:4], y[:4]).item())
 

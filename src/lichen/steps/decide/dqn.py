@@ -30,6 +30,7 @@ from lichen.engine.gradient import Gradient
 from lichen.engine.practice import Plan, Practice
 from lichen.engine.replay import Replay
 from lichen.engine.rollout import Rollout, flat
+from lichen.engine.scales import Scales
 
 USUAL = {"mlp": {"width": 128}}
 """Options of a net where none are given."""
@@ -60,6 +61,7 @@ def dqn(
     priority: Fraction = 0.0,
     lag: Fraction = 0.0,
     clip: Positive | None = 10.0,
+    normalise: bool = False,
     judge_episodes: Natural = 10,
     judge_every: Count = 4096,
     goal: float | None = None,
@@ -84,6 +86,7 @@ def dqn(
         returns: rewards that are summed before the copy is asked.
         priority: how much more often rows with large errors are drawn: 0 alike, 1 in proportion.
         lag: of the copy: the share of it that stays in a round.
+        normalise: observations and rewards by their running deviations; the policy keeps the former.
         judge_episodes: played greedily now and then: the weights with the best mean return are kept; 0: none
             are played, and the last weights are kept.
         judge_every: steps of the environment from one judging to the next.
@@ -97,12 +100,13 @@ def dqn(
             heads.replace(own, "dueling", num_actions)
     agent = Agent(own)
     kept = Replay.of(replay, environment.observation["shape"])
+    scales = Scales(environment, num_envs, discount) if normalise else None
     plan = Plan(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
     goes = practice.begin(
-        agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept.tensors()
+        agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept.tensors(), scales=scales
     )
     objective = partial(loss, agent, is_double=is_double)
     gradient = Gradient(objective, goes.trainee.optimizer.parameters(), batch_size)
@@ -117,14 +121,16 @@ def dqn(
         if kept.num_rows < warmup:
             return {}
         chosen_UB, weights_UB = kept.drawn(draws, (num_updates, batch_size), priority)
-        x_UB2O, y_UBQ = kept.batches(chosen_UB, weights_UB)
+        x_UB2O, y_UBQ = goes.measured_rows(*kept.batches(chosen_UB, weights_UB))
         losses = [goes.descend(gradient, x_B2O, y_BQ) for x_B2O, y_BQ in zip(x_UB2O, y_UBQ, strict=True)]
         if priority:
-            judge(kept, agent, np.unique(chosen_UB), is_double=is_double)
+            rows_R = np.unique(chosen_UB)
+            told = goes.measured_rows(*kept.batches(rows_R, np.ones(len(rows_R), np.float32)))
+            kept.judge(rows_R, errors(agent, *told, is_double=is_double).detach().abs() + LEAST)
         return {"loss": float(np.mean(losses)), "epsilon": epsilon}
 
     practice.practise(goes, round)
-    return policy.model_of(agent.net, environment)
+    return policy.model_of(agent.net, environment, scales=scales)
 
 
 class Agent(nn.Module):
@@ -161,14 +167,6 @@ def loss(agent: Agent, x_B2O: Tensor, y_BQ: Tensor, *, is_double: bool) -> Tenso
     error_B = errors(agent, x_B2O, y_BQ, is_double=is_double)
     huber_B = functional.huber_loss(error_B, torch.zeros_like(error_B), reduction="none")
     return (huber_B * y_BQ[:, 3]).mean()
-
-
-@torch.no_grad()
-def judge(kept: Replay, agent: Agent, chosen_R: np.ndarray, *, is_double: bool) -> None:
-    """Sets the priorities of rows by their errors now."""
-    rows_R = torch.from_numpy(chosen_R)
-    error_R = errors(agent, kept.x_C2O[rows_R], kept.y_CQ[rows_R], is_double=is_double)
-    kept.priority_C[rows_R] = error_R.abs() + LEAST
 
 
 def remember(kept: Replay, rollout: Rollout, *, returns: int, discount: float) -> None:

@@ -4,7 +4,8 @@ Paper: Schulman et al. 2017, equations 7 and 9; advantages are those of Schulman
 Departs from it: actor and critic share no layers; advantages are normalised over a rollout.
 
 Shapes: T steps, N copies, S = T * N rows, B rows of a minibatch, O numbers of an observation, K actions or
-numbers of an action, Q columns: what was done (1 or K), its old log-probability, advantage, target, weight.
+numbers of an action, Q columns: what was done (1 or K), its old log-probability, advantage, target, weight,
+reach of a step.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from lichen.engine.actors import ActorCritic
 from lichen.engine.gradient import Gradient
 from lichen.engine.practice import Plan, Practice
 from lichen.engine.rollout import Rollout, flat
+from lichen.engine.scales import Scales
 
 USUAL = {"mlp": {"width": 64, "activation": "tanh"}}
 """Options of a net where none are given."""
@@ -68,6 +70,7 @@ def ppo(
         num_epochs: times that an update goes over what was collected.
         discount: what a reward is worth one step later.
         trace: lambda of the advantages: 0 trusts the critic, 1 the returns.
+        schedule: of the rate and of clip_range.
         clip_range: by which share the odds of an action may change in one update.
         entropy: what indecision is worth.
         value_weight: of the critic's loss.
@@ -78,22 +81,20 @@ def ppo(
         goal: a judged return to stop at; None: learn to the end.
     """
     agent = ActorCritic(environment, net, net_options or USUAL.get(net, {}), seed)
-    if normalise:
-        agent.normalise(num_envs, discount)
+    scales = Scales(environment, num_envs, discount) if normalise else None
     plan = Plan(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
-    goes = practice.begin(agent, environment, num_envs, plan, greedy=agent.greedy, run=run)
-    objective = partial(loss, agent, clip_range=clip_range, entropy=entropy, value_weight=value_weight)
+    goes = practice.begin(agent, environment, num_envs, plan, greedy=agent.greedy, run=run, scales=scales)
+    objective = partial(loss, agent, entropy=entropy, value_weight=value_weight)
     gradient = Gradient(objective, goes.trainee.optimizer.parameters(), batch_size)
 
     def round(goes: Practice) -> Mapping[str, float]:
         draws = goes.draws()
-        if agent.seen:
-            agent.seen.settle()
         rollout = goes.act(actors.drawing(agent, draws, horizon, num_envs), horizon)
-        x_SO, y_SQ = experience(agent, rollout, discount=discount, trace=trace)
+        reach = clip_range * goes.shape
+        x_SO, y_SQ = experience(agent, goes.measured(rollout), discount=discount, trace=trace, reach=reach)
         losses = [
             goes.descend(gradient, x_SO.index_select(0, rows_B), y_SQ.index_select(0, rows_B))
             for _ in range(num_epochs)
@@ -102,29 +103,24 @@ def ppo(
         return {"loss": float(np.mean(losses))}
 
     practice.practise(goes, round)
-    return policy.model_of(agent.policy, environment, seen=agent.seen, earned=agent.earned)
+    return policy.model_of(agent.policy, environment, scales=scales)
 
 
 @torch.no_grad()
 def experience(
-    agent: ActorCritic, rollout: Rollout, *, discount: float, trace: float
+    agent: ActorCritic, rollout: Rollout, *, discount: float, trace: float, reach: float
 ) -> tuple[Tensor, Tensor]:
     """What a rollout teaches: observations (S, O) as the nets take them, and (S, Q)."""
-    seen_SO, nexts_SO = (agent.prepared(flat(rows)) for rows in (rollout.seen, rollout.nexts))
-    if agent.seen:
-        agent.seen.count_in(flat(rollout.seen))
+    seen_SO, nexts_SO = flat(rollout.seen), flat(rollout.nexts)
     values_TN, nexts_TN = (agent.values(rows).reshape(rollout.rewards.shape) for rows in (seen_SO, nexts_SO))
-    rewards_TN = rollout.rewards
-    if agent.earned:
-        rewards_TN = agent.earned.scaled(rewards_TN, rollout.ended)
-    advantages_TN = advantages(rewards_TN, values_TN, nexts_TN, rollout.terminated, rollout.ended,
+    advantages_TN = advantages(rollout.rewards, values_TN, nexts_TN, rollout.terminated, rollout.ended,
                                discount=discount, trace=trace)  # fmt: skip
     real_TN = rollout.is_real
     spread = advantages_TN[real_TN].std() + 1e-8
     normal_TN = (advantages_TN - advantages_TN[real_TN].mean()) / spread
     done_SX = torch.from_numpy(rollout.actions.reshape(len(seen_SO), -1).astype(np.float32))
     x_SO = torch.from_numpy(np.ascontiguousarray(seen_SO))
-    columns = (normal_TN, advantages_TN + values_TN, real_TN)
+    columns = (normal_TN, advantages_TN + values_TN, real_TN, np.full(real_TN.shape, reach))
     told = [torch.from_numpy(column.reshape(-1, 1).astype(np.float32)) for column in columns]
     return x_SO, torch.cat([done_SX, agent.log_odds(agent.policy(x_SO), done_SX), *told], 1)
 
@@ -148,13 +144,13 @@ def advantages(
 
 
 def loss(
-    agent: ActorCritic, x_BO: Tensor, y_BQ: Tensor, *, clip_range: float, entropy: float, value_weight: float
+    agent: ActorCritic, x_BO: Tensor, y_BQ: Tensor, *, entropy: float, value_weight: float
 ) -> Tensor:
     """Equation 9; a row of weight 0 counts for nothing."""
-    done_BX, (old_B, advantage_B, target_B, weight_B) = y_BQ[:, :-4], y_BQ[:, -4:].unbind(1)
+    done_BX, (old_B, advantage_B, target_B, weight_B, reach_B) = y_BQ[:, :-5], y_BQ[:, -5:].unbind(1)
     outputs_BK = agent.policy(x_BO)
     ratio_B = torch.exp(agent.log_odds(outputs_BK, done_BX).squeeze(1) - old_B)
-    near_B = ratio_B.clamp(1.0 - clip_range, 1.0 + clip_range)
+    near_B = torch.minimum(torch.maximum(ratio_B, 1.0 - reach_B), 1.0 + reach_B)
     gain_B = torch.minimum(ratio_B * advantage_B, near_B * advantage_B)
     error_B = (agent.critic(x_BO).squeeze(1) - target_B).square()
     total_B = value_weight * error_B - gain_B

@@ -27,6 +27,7 @@ from lichen.engine import acting, actors, policy, practice
 from lichen.engine.gradient import Gradient
 from lichen.engine.practice import Plan, Practice
 from lichen.engine.rollout import Rollout, flat
+from lichen.engine.scales import Scales
 
 USUAL = {"mlp": {"width": 64, "norm": "layer"}}
 """Options of a net where none are given; a norm after each layer is what makes it stable."""
@@ -50,6 +51,7 @@ def pqn(
     explore: Fraction = 0.05,
     explore_share: Fraction = 0.5,
     clip: Positive | None = 10.0,
+    normalise: bool = False,
     judge_episodes: Natural = 10,
     judge_every: Count = 4096,
     goal: float | None = None,
@@ -68,6 +70,7 @@ def pqn(
         trace: lambda of the targets: 0 asks the net after one step, 1 sums all rewards.
         explore: share of random actions in the end.
         explore_share: share of num_steps over which random actions become so rare.
+        normalise: observations and rewards by their running deviations; the policy keeps the former.
         judge_episodes: played greedily now and then: the weights with the best mean return are kept; 0: none
             are played, and the last weights are kept.
         judge_every: steps of the environment from one judging to the next.
@@ -80,11 +83,12 @@ def pqn(
     def greedy(seen_NO: np.ndarray) -> np.ndarray:
         return outputs(seen_NO).argmax(1)
 
+    scales = Scales(environment, num_envs, discount) if normalise else None
     plan = Plan(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
-    goes = practice.begin(agent, environment, num_envs, plan, greedy=greedy, run=run)
+    goes = practice.begin(agent, environment, num_envs, plan, greedy=greedy, run=run, scales=scales)
     gradient = Gradient(partial(loss, agent), goes.trainee.optimizer.parameters(), batch_size)
 
     def round(goes: Practice) -> Mapping[str, float]:
@@ -92,7 +96,7 @@ def pqn(
         epsilon = actors.epsilon_at(goes.share, last=explore, over=explore_share)
         shape = (horizon, num_envs, num_actions)
         rollout = goes.act(actors.mostly_greedy(outputs, draws, epsilon, shape), horizon)
-        x_SO, y_SQ = experience(outputs, rollout, discount=discount, trace=trace)
+        x_SO, y_SQ = experience(outputs, goes.measured(rollout), discount=discount, trace=trace)
         losses = [
             goes.descend(gradient, x_SO.index_select(0, rows_B), y_SQ.index_select(0, rows_B))
             for _ in range(num_epochs)
@@ -101,7 +105,7 @@ def pqn(
         return {"loss": float(np.mean(losses)), "epsilon": epsilon}
 
     practice.practise(goes, round)
-    return policy.model_of(agent, environment)
+    return policy.model_of(agent, environment, scales=scales)
 
 
 def experience(

@@ -29,6 +29,7 @@ from lichen.engine.actors import ActorCritic
 from lichen.engine.gradient import Gradient
 from lichen.engine.practice import Plan, Practice
 from lichen.engine.rollout import Rollout, flat
+from lichen.engine.scales import Scales
 
 USUAL = {"mlp": {"width": 64, "activation": "tanh"}}
 """Options of a net where none are given."""
@@ -49,6 +50,7 @@ def reinforce(
     entropy: Positive = 0.0,
     value_weight: Positive = 0.5,
     clip: Positive | None = 0.5,
+    normalise: bool = False,
     judge_episodes: Natural = 10,
     judge_every: Count = 4096,
     goal: float | None = None,
@@ -65,26 +67,28 @@ def reinforce(
         discount: what a reward is worth one step later.
         entropy: what indecision is worth.
         value_weight: of the critic's loss.
+        normalise: observations and rewards by their running deviations; the policy keeps the former.
         judge_episodes: played greedily now and then: the weights with the best mean return are kept; 0: none
             are played, and the last weights are kept.
         judge_every: steps of the environment from one judging to the next.
         goal: a judged return to stop at; None: learn to the end.
     """
     agent = ActorCritic(environment, net, net_options or USUAL.get(net, {}), seed)
+    scales = Scales(environment, num_envs, discount) if normalise else None
     plan = Plan(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
-    goes = practice.begin(agent, environment, num_envs, plan, greedy=agent.greedy, run=run)
+    goes = practice.begin(agent, environment, num_envs, plan, greedy=agent.greedy, run=run, scales=scales)
     objective = partial(loss, agent, entropy=entropy, value_weight=value_weight)
     gradient = Gradient(objective, goes.trainee.optimizer.parameters(), plan.round_steps)
 
     def round(goes: Practice) -> Mapping[str, float]:
         rollout = goes.act(actors.drawing(agent, goes.draws(), horizon, num_envs), horizon)
-        return {"loss": goes.descend(gradient, *experience(agent, rollout, discount=discount))}
+        return {"loss": goes.descend(gradient, *experience(agent, goes.measured(rollout), discount=discount))}
 
     practice.practise(goes, round)
-    return policy.model_of(agent.policy, environment)
+    return policy.model_of(agent.policy, environment, scales=scales)
 
 
 def experience(agent: ActorCritic, rollout: Rollout, *, discount: float) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,7 @@ from lichen.engine.gradient import Gradient
 from lichen.engine.practice import Plan, Practice
 from lichen.engine.replay import Replay
 from lichen.engine.rollout import Act, Rollout, flat
+from lichen.engine.scales import Scales
 
 USUAL = {"mlp": {"width": 64}}
 """Options of a net where none are given."""
@@ -57,6 +58,7 @@ def sac(
     discount: Fraction = 0.99,
     lag: Fraction = 0.995,
     clip: Positive | None = None,
+    normalise: bool = False,
     judge_episodes: Natural = 10,
     judge_every: Count = 4096,
     goal: float | None = None,
@@ -75,6 +77,7 @@ def sac(
         warmup: rows to collect at random before the first update.
         discount: what a reward is worth one step later.
         lag: of the copies of the critics: the share of them that stays in an update.
+        normalise: observations and rewards by their running deviations; the policy keeps the former.
         judge_episodes: played greedily now and then: the weights with the best mean return are kept; 0: none
             are played, and the last weights are kept.
         judge_every: steps of the environment from one judging to the next.
@@ -85,12 +88,13 @@ def sac(
     """
     agent = Agent(environment, net, net_options or USUAL.get(net, {}), seed)
     kept = Replay.of(replay, environment.observation["shape"], agent.num_numbers)
+    scales = Scales(environment, num_envs, discount) if normalise else None
     plan = Plan(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
     goes = practice.begin(
-        agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept.tensors()
+        agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept.tensors(), scales=scales
     )
     gradient = Gradient(partial(loss, agent), goes.trainee.optimizer.parameters(), batch_size)
 
@@ -100,7 +104,8 @@ def sac(
         remember(kept, goes.act(actor(agent, draws, (horizon, num_envs), is_warm=is_warm), horizon), discount)
         if not is_warm:
             return {}
-        x_UB2O, y_UBQ = kept.batches(*kept.drawn(draws, (num_updates, batch_size)))
+        rows = kept.batches(*kept.drawn(draws, (num_updates, batch_size)))
+        x_UB2O, y_UBQ = goes.measured_rows(*rows)
         noise_UBX = draws.standard_normal((num_updates, batch_size, 2 * agent.num_numbers), np.float32)
         y_UBQ = torch.cat([y_UBQ, torch.from_numpy(noise_UBX)], 2)
         losses = []
@@ -110,7 +115,7 @@ def sac(
         return {"loss": float(np.mean(losses)), "temperature": float(agent.log_heat.detach().exp())}
 
     practice.practise(goes, round)
-    return policy.model_of(agent.policy, environment, bound="tanh")
+    return policy.model_of(agent.policy, environment, bound="tanh", scales=scales)
 
 
 class Agent(nn.Module):
