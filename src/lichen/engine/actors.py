@@ -18,10 +18,14 @@ from lichen.engine import acting, actions, policy
 from lichen.engine.rollout import Act
 
 LOG_ROOT = 0.5 * math.log(2.0 * math.pi)
+FADING = 0.97
+"""What is left of the widest spread of advantages a rollout later."""
 
 
 class ActorCritic(nn.Module):
     """The policy, whose outputs are log-odds or means, and the critic, which says what is still to come."""
+
+    spread: Tensor
 
     def __init__(self, environment: Environment, net: str, options: Mapping[str, object], seed: int) -> None:
         super().__init__()
@@ -33,6 +37,7 @@ class ActorCritic(nn.Module):
         self.is_discrete = environment.num_actions is not None
         if not self.is_discrete:
             self.log_std_K = nn.Parameter(torch.zeros(self.num_outputs))
+        self.register_buffer("spread", torch.zeros(()))
         self.outputs, self.values = acting.outputs_of(self.policy), acting.outputs_of(self.critic)
 
     def greedy(self, seen_NO: np.ndarray) -> np.ndarray:
@@ -41,6 +46,16 @@ class ActorCritic(nn.Module):
         if self.is_discrete:
             return outputs_NK.argmax(1)
         return actions.within(outputs_NK, self.range["low"], self.range["high"])
+
+    def normal(self, advantages_TN: np.ndarray, is_real_TN: np.ndarray) -> np.ndarray:
+        """Advantages in the widest spread of late.
+
+        In their own spread those of a rollout where all went well would be as long as any, though they are
+        no more than the critic's mistakes: a policy that earns all there is was led away by them.
+        """
+        real = advantages_TN[is_real_TN]
+        self.spread.fill_(max(float(real.std()), FADING * float(self.spread)))
+        return (advantages_TN - real.mean()) / (float(self.spread) + 1e-8)
 
     def log_odds(self, outputs_BK: Tensor, done_BX: Tensor) -> Tensor:
         """(B, 1): the log-probability of what was done: a number of an action, or numbers drawn (B, K)."""

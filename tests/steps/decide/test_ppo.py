@@ -121,6 +121,18 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not():
     assert learnt(lamps).digest == learnt(lamps).digest != learnt(lamps, seed=1).digest
 
 
+def test_a_rollout_without_surprises_moves_the_policy_less_than_one_with():
+    """In its own spread it would be as long: that led policies away which earned all there is."""
+    agent = ppo.ActorCritic(environment("worlds:Bandit"), "mlp", {}, 0)
+    draws, real = np.random.default_rng(0), np.ones((50, 4), bool)
+    wild = draws.standard_normal((50, 4)).astype(np.float32)
+    assert agent.normal(wild, real).std() == pytest.approx(1.0, rel=1e-3)
+    assert agent.normal(wild / 1000, real).std() < 0.002
+    for _ in range(300):
+        last = agent.normal(wild / 1000, real)
+    assert last.std() == pytest.approx(1.0, rel=0.01)
+
+
 def test_rows_of_weight_zero_teach_nothing():
     agent = ppo.ActorCritic(environment("worlds:Bandit"), "mlp", {}, 0)
     goal = partial(ppo.loss, agent, entropy=0.1, value_weight=0.5)

@@ -1,7 +1,8 @@
 """ppo: proximal policy optimisation: several epochs over fresh rollouts, no step too far from what acted.
 
 Paper: Schulman et al. 2017, equations 7 and 9; advantages are those of Schulman et al. 2016, equation 16.
-Departs from it: actor and critic share no layers; advantages are normalised over a rollout.
+Departs from it: actor and critic share no layers; advantages are divided by their widest spread
+    of late, not by that of a rollout.
 
 Shapes: T steps, N copies, S = T * N rows, B rows of a minibatch, O numbers of an observation, K actions or
 numbers of an action, Q columns: what was done (1 or K), its old log-probability, advantage, target, weight,
@@ -116,8 +117,7 @@ def experience(
     advantages_TN = advantages(rollout.rewards, values_TN, nexts_TN, rollout.terminated, rollout.ended,
                                discount=discount, trace=trace)  # fmt: skip
     real_TN = rollout.is_real
-    spread = advantages_TN[real_TN].std() + 1e-8
-    normal_TN = (advantages_TN - advantages_TN[real_TN].mean()) / spread
+    normal_TN = agent.normal(advantages_TN, real_TN)
     done_SX = torch.from_numpy(rollout.actions.reshape(len(seen_SO), -1).astype(np.float32))
     x_SO = torch.from_numpy(np.ascontiguousarray(seen_SO))
     columns = (normal_TN, advantages_TN + values_TN, real_TN, np.full(real_TN.shape, reach))

@@ -97,7 +97,7 @@ def experience(agent: ActorCritic, rollout: Rollout, *, discount: float) -> tupl
                            for rows in (rollout.seen, rollout.nexts))  # fmt: skip
     returns_TN = returns(rollout, nexts_TN, discount)
     above_TN, real_TN = returns_TN - values_TN, rollout.is_real
-    normal_TN = above_TN / (above_TN[real_TN].std() + 1e-8)
+    normal_TN = agent.normal(above_TN, real_TN)
     columns = [np.asarray(part, np.float32).reshape(rollout.num_steps, -1)
                for part in (rollout.actions, normal_TN, returns_TN, real_TN)]  # fmt: skip
     return torch.from_numpy(flat(rollout.seen)), torch.from_numpy(np.concatenate(columns, 1))
