@@ -75,7 +75,7 @@ def test_rows_that_choose_are_not_rows_that_judge(here, monkeypatch):
         hunt.metric = "accuracy"
         return hunt.chooses_N.astype(float) * len(ops) / 3
 
-    monkeypatch.setattr(module._Hunt, "outcome", flattered)
+    monkeypatch.setattr(module.Hunt, "outcome", flattered)
     found = policies(model, data, trials=9, seeds=2)
     assert max(trial.value for trial in found.trials) == 1.0 and len(found.best) == 3
     assert found.worth == 0.0 and found.ops == []

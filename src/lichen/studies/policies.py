@@ -12,7 +12,6 @@ Shapes: S seeds, N rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -20,19 +19,16 @@ import numpy as np
 
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
-from lichen.core.lineage import Call, Made
-from lichen.core.replay import replay
 from lichen.core.schema import Count, Seed
-from lichen.core.scoring import Judge, data_of
-from lichen.core.session import Session, current
+from lichen.core.scoring import data_of
+from lichen.core.session import current
 from lichen.core.value import Value
 from lichen.data import actions
 from lichen.engine import intervals
+from lichen.engine.hunt import Hunt, Ops
 
 SHARE = 3
 """Of the policies of a rung one in so many goes on, with so many times the epochs."""
-POLICY = "augment.policy"
-Ops = list[dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +121,7 @@ def policies(
     session = current()
     found = data_of(value, data, session)
     assert isinstance(found, Dataset)
-    hunt = _Hunt(value.made, found, session)
+    hunt = Hunt(value.made, found, session)
     rungs = rungs_of(trials, hunt.epochs)
     candidates = actions.drawn(trials, seed)
     tried = _halved(hunt, candidates, rungs) if search == "halving" else _random(hunt, candidates, rungs)
@@ -144,22 +140,26 @@ def rungs_of(trials: int, epochs: int) -> list[tuple[int, int]]:
     ]
 
 
-def _halved(hunt: _Hunt, candidates: list[Ops], rungs: list[tuple[int, int]]) -> list[Trial]:
+def _halved(hunt: Hunt, candidates: list[Ops], rungs: list[tuple[int, int]]) -> list[Trial]:
     tried: list[Trial] = []
     for number, epochs in rungs:
-        rung = [hunt.trial(ops, epochs) for ops in candidates[:number]]
+        rung = [_trial(hunt, ops, epochs) for ops in candidates[:number]]
         tried += rung
         candidates = [trial.ops for trial in sorted(rung, key=lambda trial: -hunt.sign * trial.value)]
     return tried
 
 
-def _random(hunt: _Hunt, candidates: list[Ops], rungs: list[tuple[int, int]]) -> list[Trial]:
+def _random(hunt: Hunt, candidates: list[Ops], rungs: list[tuple[int, int]]) -> list[Trial]:
     budget = sum(number * epochs for number, epochs in rungs)
-    return [hunt.trial(ops, hunt.epochs) for ops in candidates[: max(1, budget // hunt.epochs)]]
+    return [_trial(hunt, ops, hunt.epochs) for ops in candidates[: max(1, budget // hunt.epochs)]]
+
+
+def _trial(hunt: Hunt, ops: Ops, epochs: int) -> Trial:
+    return Trial(ops=ops, epochs=epochs, value=hunt.chosen(ops, epochs))
 
 
 def _judged(
-    hunt: _Hunt, best: Ops, tried: tuple[Trial, ...], search: str, seeds: int, level: float
+    hunt: Hunt, best: Ops, tried: tuple[Trial, ...], search: str, seeds: int, level: float
 ) -> Policies:
     with_SN, without_SN = (
         np.stack([hunt.outcome(ops, hunt.epochs, seed)[~hunt.chooses_N] for seed in range(seeds)])
@@ -172,49 +172,3 @@ def _judged(
         verdict="helps" if low > 0 else "harms" if high < 0 else "no measurable effect",
         num_rows=with_SN.shape[1], num_seeds=seeds, model=hunt.trained(best, hunt.epochs, 0),
     )  # fmt: skip
-
-
-class _Hunt:
-    """A training that can be replayed with any policy and epochs, and the rows that say how good it was."""
-
-    def __init__(self, made: Made, data: Dataset, session: Session) -> None:
-        self.session, self.judge = session, Judge(session, data)
-        self.policy, self.training = _places(made.call.history())
-        self.epochs: int = self.training.options["epochs"]
-        # Bits that the order of rows and the draws of augmentation do not use alone.
-        self.chooses_N = (data.rows("validation").ids >> np.uint64(32)) % np.uint64(2) == 0
-        if not 0 < self.chooses_N.sum() < len(self.chooses_N):
-            raise UsageError(f"validation must have rows to choose by and rows to judge by; it has "
-                             f"{len(self.chooses_N)}")  # fmt: skip
-        self.metric, self.sign = "", 1.0
-
-    def trial(self, ops: Ops, epochs: int) -> Trial:
-        value = float(self.outcome(ops, epochs, 0)[self.chooses_N].mean())
-        return Trial(ops=ops, epochs=epochs, value=value)
-
-    def outcome(self, ops: Ops, epochs: int, seed: int) -> np.ndarray:
-        """float64 (N,): each validation row's share of the headline."""
-        scored = self.judge.score(self.trained(ops, epochs, seed))
-        self.metric = scored.scores.headline
-        self.sign = 1.0 if scored.scores.manifest["higher_is_better"] else -1.0
-        return scored.outcome
-
-    def trained(self, ops: Ops, epochs: int, seed: int) -> Value:
-        (field,) = self.training.kinds
-        changed: Mapping[str, Mapping[str, Any]] = {
-            self.policy.id: {"ops": ops}, self.training.id: {"epochs": epochs},
-        }  # fmt: skip
-        return replay(Made(self.training, field), self.session, options=changed, seed=seed)
-
-
-def _places(calls: list[Call]) -> tuple[Call, Call]:
-    """The last policy and the training after it."""
-    policy = next((call for call in reversed(calls) if call.step == POLICY), None)
-    if policy is None:
-        raise UsageError(f"this life has no `{POLICY}` whose operations could be others",
-                         hint="li.augment.policy(data, ops=['flip']) before the training")  # fmt: skip
-    later = calls[calls.index(policy) + 1 :]
-    training = next((call for call in later if isinstance(call.options.get("epochs"), int)), None)
-    if training is None:
-        raise UsageError(f"no step after `{POLICY}` has epochs")
-    return policy, training

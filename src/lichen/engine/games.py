@@ -1,0 +1,80 @@
+"""games: a choice within the life of a model, made place by place: each place takes one of a few levels.
+
+Whoever chooses, by chance, by a model of what was tried or by a learnt policy, chooses in one space and pays
+with one coin: asking what a whole choice is worth.
+
+Shapes: O numbers of a state, N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from lichen.core.errors import UsageError
+from lichen.core.session import current
+from lichen.core.value import Value
+
+Levels = tuple[int, ...]
+
+
+class Game(Protocol):
+    """What can be chosen, and what it is worth."""
+
+    num_places: int
+    num_levels: int
+    is_ordered: bool
+    """Whether levels near each other are alike."""
+    usual: Levels
+    """What one would choose without looking."""
+
+    @property
+    def metric(self) -> str: ...
+
+    def state(self, levels: Levels) -> np.ndarray:
+        """float32 (O,): what there is to see when so many places are taken; about 0 to 1."""
+        ...
+
+    def nearest(self, levels: Levels, level: int) -> int:
+        """The level that the next place may take, nearest to the one wanted."""
+        ...
+
+    def worth(self, levels: Levels) -> float:
+        """What a whole choice is worth on the rows that choose: more is better."""
+        ...
+
+    def outcome(self, levels: Levels, seed: int) -> np.ndarray:
+        """float64 (N,): its share of the headline on rows that chose nothing."""
+        ...
+
+    def words(self, levels: Levels) -> str: ...
+
+
+def settled(game: Game, wanted: Sequence[int]) -> Levels:
+    """The choice that comes nearest to the one wanted, place by place."""
+    levels: Levels = ()
+    for level in wanted:
+        levels = (*levels, game.nearest(levels, int(level)))
+    return levels
+
+
+def chooses(ids_N: np.ndarray) -> np.ndarray:
+    """bool (N,): the half of some rows that choose; the others judge what was chosen.
+
+    Told by bits of a row's id that the order of rows and the draws of augmentation do not use alone.
+    """
+    return (ids_N >> np.uint64(32)) % np.uint64(2) == 0
+
+
+def held(digest: str) -> Value:
+    """The value that a game is about, with its life.
+
+    Raises:
+        UsageError: there is no store, or it does not hold the value.
+    """
+    store = current().store
+    if store is None:
+        raise UsageError("a game about a value needs the store that holds it", hint="lichen init")
+    return store.resolve(digest)
