@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -52,6 +53,7 @@ def dqn(
     replay: Count = 100_000,
     warmup: Natural = 1000,
     rate: Positive = 1e-3,
+    schedule: Literal["constant", "linear", "cosine"] = "linear",
     discount: Fraction = 0.99,
     explore: Fraction = 0.04,
     explore_share: Fraction = 0.16,
@@ -102,7 +104,7 @@ def dqn(
     kept = Replay.of(replay, environment.observation["shape"])
     scales = Scales(environment, num_envs, discount) if normalise else None
     plan = Plan(
-        num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, clip=clip,
+        num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
     goes = practice.begin(

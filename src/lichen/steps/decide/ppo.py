@@ -143,9 +143,7 @@ def advantages(
     return found_TN
 
 
-def loss(
-    agent: ActorCritic, x_BO: Tensor, y_BQ: Tensor, *, entropy: float, value_weight: float
-) -> Tensor:
+def loss(agent: ActorCritic, x_BO: Tensor, y_BQ: Tensor, *, entropy: float, value_weight: float) -> Tensor:
     """Equation 9; a row of weight 0 counts for nothing."""
     done_BX, (old_B, advantage_B, target_B, weight_B, reach_B) = y_BQ[:, :-5], y_BQ[:, -5:].unbind(1)
     outputs_BK = agent.policy(x_BO)

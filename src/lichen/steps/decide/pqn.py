@@ -51,7 +51,7 @@ def pqn(
     explore: Fraction = 0.05,
     explore_share: Fraction = 0.5,
     clip: Positive | None = 10.0,
-    normalise: bool = False,
+    normalise: bool = True,
     judge_episodes: Natural = 10,
     judge_every: Count = 4096,
     goal: float | None = None,

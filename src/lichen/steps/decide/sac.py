@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from math import prod
+from typing import Literal
 
 import numpy as np
 import torch
@@ -55,6 +56,7 @@ def sac(
     replay: Count = 100_000,
     warmup: Natural = 500,
     rate: Positive = 1e-3,
+    schedule: Literal["constant", "linear", "cosine"] = "constant",
     discount: Fraction = 0.99,
     lag: Fraction = 0.995,
     clip: Positive | None = None,
@@ -90,7 +92,7 @@ def sac(
     kept = Replay.of(replay, environment.observation["shape"], agent.num_numbers)
     scales = Scales(environment, num_envs, discount) if normalise else None
     plan = Plan(
-        num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, clip=clip,
+        num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
     goes = practice.begin(
