@@ -61,7 +61,7 @@ def shapes_needed(
     found = set(shapes.values())
     for group in groups:
         for num_kept in _widths(module, group, round_to):
-            found |= set(_touched(group, shapes, num_kept))
+            found |= set(touched(group, shapes, num_kept).values())
     return found
 
 
@@ -73,10 +73,10 @@ def alternatives(
     shapes, before = latency.shapes_of(module, image_shape), loss(module)
     found = []
     for group in groups:
-        whole_ms = latency.total_ms(_touched(group, shapes, len(group.importance_C)), table)
+        whole_ms = latency.total_ms(touched(group, shapes, len(group.importance_C)).values(), table)
         kept = [Alternative(len(group.importance_C), 0.0)]
         for num_kept in _widths(module, group, round_to):
-            saved_ms = whole_ms - latency.total_ms(_touched(group, shapes, num_kept), table)
+            saved_ms = whole_ms - latency.total_ms(touched(group, shapes, num_kept).values(), table)
             if saved_ms > kept[-1].saved_ms + WORTH * whole_ms:
                 slim = pruning.without(module, image_shape, {group.layer: weakest(group, num_kept)})
                 kept.append(Alternative(num_kept, saved_ms, max(0.0, loss(slim) - before)))
@@ -134,16 +134,16 @@ def is_inner(module: nn.Module, layer: str) -> bool:
     return getattr(module.get_submodule(owner), "INNER", None) == name
 
 
-def _touched(group: Group, shapes: Mapping[str, Shape], num_kept: int) -> list[Shape]:
-    """The layers that write and read a group's channels, with so many of them."""
+def touched(group: Group, shapes: Mapping[str, Shape], num_kept: int) -> dict[str, Shape]:
+    """The layers that write and read a group's channels, by name, with so many of them."""
     share = num_kept / len(group.importance_C)
     names = [name for name in dict.fromkeys([*group.writers, *group.readers]) if name in shapes]
-    return [
-        shapes[name].narrowed(
+    return {
+        name: shapes[name].narrowed(
             writes=share if name in group.writers else 1.0, reads=share if name in group.readers else 1.0
         )
         for name in names
-    ]
+    }
 
 
 def meeting(

@@ -136,7 +136,8 @@ def test_a_rollout_without_surprises_moves_the_policy_less_than_one_with():
 def test_rows_of_weight_zero_teach_nothing():
     agent = ppo.ActorCritic(environment("worlds:Bandit"), "mlp", {}, 0)
     goal = partial(ppo.loss, agent, entropy=0.1, value_weight=0.5)
-    x, y = torch.rand(8, 2), torch.cat([torch.ones(8, 1), torch.randn(8, 3), torch.ones(8, 1), torch.full((8, 1), 0.2)], 1)
+    x, ones = torch.rand(8, 2), torch.ones(8, 1)
+    y = torch.cat([ones, torch.randn(8, 3), ones, 0.2 * ones], 1)
     y[4:, -2] = 0.0
     other = y.clone()
     other[4:, :-2] = 1.0

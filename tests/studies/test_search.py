@@ -1,0 +1,16 @@
+"""test_search: a way is called the winner only where it is better than every other."""
+
+from planted import BEST, GAME
+
+from lichen.studies import search as study
+
+
+def test_a_winner_is_named_only_where_it_is_better_than_every_other():
+    near, far = BEST, (0, 3, 0)
+    clear = {"rl": [near] * 3, "random": [far] * 3, study.USUAL: [GAME.usual] * 3}
+    found = study._judged(GAME, clear, "ratios", "dqn", 60, 0.95)
+    assert found.first == found.winner == "rl" and "rl won" in str(found)
+    tied = {"rl": [near] * 3, "tpe": [near] * 3, study.USUAL: [GAME.usual] * 3}
+    found = study._judged(GAME, tied, "ratios", "dqn", 60, 0.95)
+    assert found.winner is None and "nobody won" in str(found)
+    assert {pair.verdict for pair in found.pairs} == {"better", "no measurable difference"}
