@@ -38,6 +38,20 @@ def test_scores_on_other_data_are_said_to_be(lichen, home):
     assert "train" not in lichen("models").out
 
 
+def test_scores_of_episodes_are_called_so_and_those_of_another_environment_told_apart(lichen, home):
+    import lichen as li
+    from lichen.core import session
+
+    with session.opened(home / ".lichen"):
+        lamps, others = li.environment("worlds:Bandit"), li.environment("worlds:Bandit", max_steps=9)
+        model = li.decide.reinforce(lamps, num_steps=64, num_envs=2, horizon=16)
+        for world in (lamps, others):
+            li.evaluate(model, world, episodes=5)
+    out = lichen("show", model.digest[:12]).out
+    assert out.count("on 5 episodes\n") == 1 and out.count("on 5 episodes of another environment\n") == 1
+    assert " rows" not in out
+
+
 def test_log_shows_runs_newest_first(lichen, home):
     lichen("evaluate", "small")
     rows = lichen("log", "--json").data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ from lichen.core.errors import LichenError, NotFoundError
 if TYPE_CHECKING:
     from lichen.core.store import Store
     from lichen.core.value import Value
+
+
+OTHER = {"rows": " of other data", "episodes": " of another environment"}
+"""What is said of scores that are not of the life's own ground."""
 
 
 def here() -> Store:
@@ -64,9 +69,10 @@ def show(given: Namespace) -> Answer:
     }
     lines = [repr(value)] + ([f"names: {', '.join(names)}"] if names else [])
     for score in scores:
+        other = "" if score["is_own"] else OTHER[score["unit"]]
         lines.append(
             f"{score['split']}: {score['headline']} {score['value']:.4f} [{score['low']:.4f}, "
-            f"{score['high']:.4f}] on {score['num_rows']} rows{'' if score['is_own'] else ' of other data'}"
+            f"{score['high']:.4f}] on {score['num_rows']} {score['unit']}{other}"
         )
     if value.made:
         lines += ["", call_table(value.made.call.history())]
@@ -87,23 +93,25 @@ def scores_of(value: Value, store: Store) -> list[dict[str, Any]]:
     """Recorded scores of a value, the newest per split and data; those on its own data first."""
     from lichen.core import tally
 
-    own = _own_data(value, store)
+    own = _own_grounds(value, store)
     found = {(scores.split, scores.manifest["data"]): {
-        "split": scores.split, "headline": scores.headline, "num_rows": scores.num_rows,
+        "split": scores.split, "headline": scores.headline, "num_rows": scores.num_rows, "unit": scores.unit,
         **scores.metrics[scores.headline], "digest": scores.digest,
-        "is_own": own is None or scores.manifest["data"] == own.identity((scores.split,)),
+        "is_own": not own or scores.manifest["data"] in [one.identity((scores.split,)) for one in own],
     } for _, scores in tally.recorded(value, store)}  # fmt: skip
     return sorted(found.values(), key=lambda score: not score["is_own"])
 
 
-def _own_data(value: Value, store: Store) -> Value | None:
-    """The last data in a value's lineage, when the store has them."""
+def _own_grounds(value: Value, store: Store) -> list[Value]:
+    """The last data and the last environment in a value's lineage, as far as the store has them."""
     history = value.made.call.history() if value.made else []
-    digests = [ref.digest for call in history for ref in call.inputs.values() if ref.kind == "dataset"]
-    try:
-        return store.value(digests[-1]) if digests else None
-    except LichenError:
-        return None
+    found = []
+    for kind in ("dataset", "environment"):
+        digests = [ref.digest for call in history for ref in call.inputs.values() if ref.kind == kind]
+        if digests:
+            with suppress(LichenError):
+                found.append(store.value(digests[-1]))
+    return found
 
 
 def log(given: Namespace) -> Answer:

@@ -109,7 +109,8 @@ class Running:
         session.events.emit("test", row=self.test)
         self.say(
             f"\ntest: {row['metric']} {row['value']:.4f} [{row['low']:.4f}, {row['high']:.4f}] "
-            f"on {row['num_rows']} rows; test opened {self.test['times_opened']} time(s) along this lineage"
+            f"on {row['num_rows']} {row['unit']}; test opened {self.test['times_opened']} time(s) along this"
+            " lineage"
         )
 
     def _study(self, line: Line, session: Session) -> None:

@@ -61,6 +61,11 @@ class Scores(Value):
         return self.manifest["num_rows"]
 
     @property
+    def unit(self) -> str:
+        """What was counted: rows of data, or episodes of an environment."""
+        return "episodes" if "episode_length" in self.metrics else "rows"
+
+    @property
     def headline(self) -> str:
         return self.manifest["headline"]
 

@@ -34,6 +34,7 @@ class Row:
     low: float | None = None
     high: float | None = None
     num_rows: int | None = None
+    unit: str = "rows"
     num_params: int | None = None
     size_bytes: int | None = None
     latency_ms: float | None = None
@@ -70,7 +71,7 @@ def row(name: str, value: Value, data: Ground | None, session: Session, *, split
         scores = evaluate(value, data, split, session)
         low, high = scores.interval
         plain.update(split=split, metric=scores.headline, value=scores.value, low=low, high=high,
-                     num_rows=scores.num_rows)  # fmt: skip
+                     num_rows=scores.num_rows, unit=scores.unit)  # fmt: skip
     return Row(**plain, **cost(value, session))
 
 

@@ -206,6 +206,7 @@ def _row(call: Call, field: str, value: Value | None, scores: Scores | None, sto
             "low": low,
             "high": high,
             "num_rows": scores.num_rows,
+            "unit": scores.unit,
         }
     return Row(
         step=name,

@@ -22,7 +22,7 @@ def life(found: Findings) -> Markup:
     measured = next((stage.row for stage in found.stages if stage.row.metric), None)
     on = (
         f"{figures.name(measured.metric or '')} on {figures.whole(measured.num_rows or 0)} "
-        f"{measured.split} rows."
+        f"{measured.split} {measured.unit}."
         if measured
         else "Nothing was scored."
     )

@@ -66,9 +66,9 @@ def _metrics(scores: Scores, test: Scores | None) -> Markup:
         ]
         for name, entry in scores.metrics.items()
     ]
-    head = ["metric", f"validation ({figures.whole(scores.num_rows)} rows)", "95 % interval"]
+    head = ["metric", f"validation ({figures.whole(scores.num_rows)} {scores.unit})", "95 % interval"]
     return table(
-        head + ([f"test ({figures.whole(test.num_rows)} rows)", "95 % interval"] if test else []), rows
+        head + ([f"test ({figures.whole(test.num_rows)} {test.unit})", "95 % interval"] if test else []), rows
     )
 
 

@@ -92,7 +92,7 @@ def quality(found: Findings) -> str:
     return (
         f"reaches {figures.name(scores.headline)} {figures.metric(scores.value)} "
         f"{figures.interval(*scores.interval)} "
-        f"on {figures.whole(scores.num_rows)} {scores.split} rows{opened}"
+        f"on {figures.whole(scores.num_rows)} {scores.split} {scores.unit}{opened}"
     )
 
 
