@@ -101,3 +101,30 @@ class Broken(Bandit):
 
     def step(self, action):
         return np.zeros(2, np.float32), float("nan"), True, False, {}
+
+
+class Drawn(gymnasium.Env):
+    """Draws the number of its step as a shade; an episode is five of them."""
+
+    length = 5
+    observation_space = spaces.Box(0, 1e6, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, render_mode=None):
+        self.render_mode, self.steps = render_mode, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.full(1, self.steps, np.float32), 1.0, self.steps == self.length, False, {}
+
+    def render(self):
+        return np.full((200, 400, 3), self.steps, np.uint8)
+
+
+class Long(Drawn):
+    length = 101

@@ -43,6 +43,12 @@ REGISTERED = re.compile(r"([\w.]+:)?[\w./-]*-v\d+")
 OUTSIDE = ("RecordVideo", "HumanRendering")
 """Wrappers that do something beside: a value may come in a file from anywhere."""
 LIMIT = "max_episode_steps"
+PICTURES = "rgb_array"
+"""How Gymnasium calls drawing into an array."""
+Env = gymnasium.Env
+FAULTS = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, AssertionError, OSError, ImportError,
+          gymnasium.error.Error)  # fmt: skip
+"""What environments raise that cannot be built or drawn; they are others' code."""
 SEED_BITS, MOST_COPIES = 29, 4096
 BANDS = {"train": 0, "validation": 2, "test": 3}
 """Seeds of a split lie in a band of their own, told by the two highest of 31 bits."""
@@ -103,12 +109,45 @@ class Copies:
         return Step(nexts, np.asarray(rewards, np.float32), terminated, truncated & ~terminated, is_real)
 
     def _seen(self, observed: Any) -> np.ndarray:
-        """A copy: some environments write every step into the same array."""
-        found = np.array(observed)
-        return found if found.dtype == np.uint8 else found.astype(np.float32, copy=False)
+        return as_seen(observed)
 
     def close(self) -> None:
         self.vector.close()
+
+
+def as_seen(observed: Any) -> np.ndarray:
+    """A copy, as policies take it: some environments write every step into the same array."""
+    found = np.array(observed)
+    return found if found.dtype == np.uint8 else found.astype(np.float32, copy=False)
+
+
+def as_given(env: Env, action: np.ndarray) -> Any:
+    """An action as one copy takes it: a discrete one by its own number."""
+    return int(action) + int(env.action_space.start) if action.ndim == 0 else action
+
+
+def drawn(environment: Environment) -> Env:
+    """One copy that draws pictures of itself.
+
+    Raises:
+        UsageError: it draws none, or what it draws with is not there.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            env = _maker(environment, render_mode=PICTURES)()
+            env.reset(seed=0)
+            env.render()
+        return env
+    except (LichenError, *FAULTS, *_faults_of_mujoco()) as error:
+        said = str(error).partition("\n")[0]
+        raise UsageError(f"`{environment.address}` draws no pictures here: {said}") from None
+
+
+def _faults_of_mujoco() -> list[type[Exception]]:
+    """What it raises where no screen is; it is there only if an environment brought it."""
+    found = sys.modules.get("mujoco")
+    return [found.FatalError] if found else []
 
 
 def _mode_of(vector: VectorEnv) -> AutoresetMode:
@@ -268,9 +307,10 @@ def _loaded(address: str) -> Any:
     return find.load(address)
 
 
-def _maker(environment: Environment) -> Callable[[], Any]:
+def _maker(environment: Environment, render_mode: str | None = None) -> Callable[[], Any]:
     """What builds one copy, wrapped."""
     address, options = environment.address, dict(environment.options)
+    options |= {"render_mode": render_mode} if render_mode else {}
     wrappers = [(_wrapper(one["name"]), dict(one["options"])) for one in environment.wrappers]
     if address.startswith(LIBRARY):
         _spec(address)
@@ -312,6 +352,5 @@ def _told(address: str, build: Callable[[], Any]) -> Any:
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise MachineError(f"`{address}` needs a package that is not installed: {error}",
                            hint="pip install 'lichen[box2d]' or 'lichen[mujoco]'") from None  # fmt: skip
-    except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, AssertionError,
-            gymnasium.error.Error) as error:  # fmt: skip
+    except FAULTS as error:
         raise OptionError(f"`{address}` cannot be built with these options: {error}") from None

@@ -10,6 +10,7 @@ from lichen.core.value import Value
 from lichen.report import (
     attribution,
     curves,
+    film,
     findings,
     frontier,
     generation,
@@ -31,6 +32,7 @@ PARTS = (
     frontier.frontier,
     curves.curves,
     curves.ablation,
+    film.film,
     generation.generation,
     quality.quality,
     samples.samples,
@@ -49,6 +51,7 @@ LINKS = (
     ("frontier", "frontier"),
     ("curves", "training"),
     ("ablation", "ablation"),
+    ("episode", "episode"),
     ("generation", "generation"),
     ("quality", "quality"),
     ("samples", "samples"),
