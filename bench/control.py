@@ -1,11 +1,12 @@
-"""control: CPU seconds to solve CartPole-v1, against Stable-Baselines3 and a plain PQN.
+"""control: CPU seconds to solve environments, against Stable-Baselines3 and a plain PQN.
 
-Solved is a mean return of 475 over 100 greedy episodes on seeds that nobody trained on. Every run is a
-process of its own; its clock starts after the imports and stands still while others judge it. Ours judges
-itself, and pays for that. Seeds are run by turns, each side in another place of the order.
+Solved is a mean return over 100 greedy episodes on seeds that nobody trained on. Every run is a process of
+its own; its clock starts after the imports and stands still while others judge it. Ours judges itself, and
+pays for that. Seeds are run by turns, each side in another place of the order.
 
-Sides: ours (decide.ppo to a goal), sb3 (its default PPO), zoo (its PPO at the settings of rl-baselines3-zoo),
-pqn (Gallici et al. 2025 on torch at the settings that CleanRL documents). Needs: pip install 'lichen[bench]'.
+Sides: ours (the recipe of that name), ppo and dqn (ours at their defaults), sb3 (PPO at its own defaults),
+zoo (PPO at the settings of rl-baselines3-zoo), pqn (Gallici et al. 2025 on torch at the settings that CleanRL
+documents). Needs: pip install 'lichen[bench,box2d,mujoco]'.
 """
 
 from __future__ import annotations
@@ -18,40 +19,81 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-WORLD, SOLVED, EPISODES = "CartPole-v1", 475.0, 100
-BUDGET = {"ours": 100_000, "sb3": 400_000, "zoo": 100_000, "pqn": 500_000}
-"""Steps of the environment after which a side has not solved it."""
+EPISODES = 100
 EVERY = {"sb3": 8192, "zoo": 2048, "pqn": 8192}
 """Steps between two looks at a peer."""
-GOALS = {"sb3": 20.0, "zoo": 2.0, "pqn": 1.0}
-"""Times the CPU seconds of ours."""
 Greedy = Callable[[np.ndarray], np.ndarray]
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 
 
-def mean_return(greedy: Greedy) -> float:
-    """Of 100 episodes, one in each copy of Gymnasium's own vector environment."""
+@dataclass(frozen=True)
+class Bar:
+    """What an environment asks.
+
+    Args:
+        solved: the mean return.
+        budgets: steps of the environment after which a side has not solved it, by side.
+        goals: times the CPU seconds of ours that a peer takes.
+        seeds: of a full run; all of ours have to solve it.
+    """
+
+    world: str
+    solved: float
+    budgets: dict[str, int | None]
+    goals: dict[str, float] = field(default_factory=dict)
+    seeds: int = 3
+
+
+BARS = {
+    "cartpole": Bar(
+        "CartPole-v1", 475.0,
+        {"ours": None, "ppo": 100_000, "dqn": 50_000, "pqn": 500_000, "sb3": 400_000, "zoo": 100_000},
+        {"sb3": 20.0, "zoo": 2.0, "pqn": 1.0}, seeds=10,
+    ),
+    "lunarlander": Bar("LunarLander-v3", 242.0, {"ours": None, "zoo": 1_000_000}, {"zoo": 5.0}),
+    "pendulum": Bar("Pendulum-v1", -200.0, {"ours": None}),
+    "inverted_pendulum": Bar("InvertedPendulum-v5", 950.0, {"ours": None}),
+}  # fmt: skip
+OURS = ("ours", "ppo", "dqn")
+ZOO: dict[str, dict[str, Any]] = {
+    "CartPole-v1": {
+        "n_envs": 8, "n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20,
+        "learning_rate": lambda left: 0.001 * left, "clip_range": lambda left: 0.2 * left,
+    },
+    "LunarLander-v3": {
+        "n_envs": 16, "n_steps": 1024, "batch_size": 64, "gae_lambda": 0.98, "gamma": 0.999, "n_epochs": 4,
+        "ent_coef": 0.01,
+    },
+}  # fmt: skip
+
+
+def mean_return(world: str, greedy: Greedy) -> float:
+    """Of 100 episodes, one in each copy of a vector environment of Gymnasium's."""
     import gymnasium
 
-    copies = gymnasium.make_vec(WORLD, num_envs=EPISODES)
+    copies = gymnasium.make_vec(world, num_envs=EPISODES)
     seen, _ = copies.reset(seed=10_000)
     earned, goes_on = np.zeros(EPISODES), np.ones(EPISODES, bool)
     while goes_on.any():
-        seen, rewards, terminated, truncated, _ = copies.step(greedy(seen))
+        seen, rewards, terminated, truncated, _ = copies.step(greedy(seen.astype(np.float32)))
         earned += rewards * goes_on
         goes_on &= ~(terminated | truncated)
+    copies.close()
     return float(earned.mean())
 
 
 class Clock:
     """CPU seconds of this process, without those of looks at it."""
 
-    def __init__(self, every: int) -> None:
-        self.every, self.looks, self.away_s, self.start_s = every, 0, 0.0, time.process_time()
+    def __init__(self, bar: Bar, every: int) -> None:
+        self.bar, self.every = bar, every
+        self.looks, self.away_s, self.start_s = 0, 0.0, time.process_time()
 
     def spent_s(self) -> float:
         return time.process_time() - self.start_s - self.away_s
@@ -62,45 +104,48 @@ class Clock:
             return False
         self.looks = steps // self.every
         before = time.process_time()
-        found = mean_return(greedy) >= SOLVED
+        found = mean_return(self.bar.world, greedy) >= self.bar.solved
         self.away_s += time.process_time() - before
         return found
 
 
-def ours(seed: int, budget: int) -> tuple[float, int, Greedy]:
+def ours(name: str, side: str, seed: int, budget: int | None) -> tuple[float, int, Greedy]:
     import lichen as li
-    from lichen.core import recipefile, session, step
+    from lichen.core import find, recipefile, session, step
     from lichen.engine import actions, answer
-    from lichen.steps.decide import ppo as imported  # noqa: F401
 
-    line = recipefile.read(Path(__file__).resolve().parents[1] / "recipes" / "cartpole.yaml").lines[1]
-    assert line.step == "decide.ppo"
-    options = {**line.options, "num_steps": budget, "seed": seed}
+    bar, address, options = BARS[name], f"decide.{side}", {}
+    if side == "ours":
+        line = next(
+            line for line in recipefile.read(RECIPES / f"{name}.yaml").lines if "decide." in line.step
+        )
+        address, options = line.step, dict(line.options)
+    else:
+        options = {"goal": bar.solved + 15.0, "judge_every": 1024}
+    options |= {"seed": seed} | ({"num_steps": budget} if budget else {})
+    find.load(f"lichen.steps.{address}")
     with session.using(session.Session()) as here:
-        world, done = li.environment(WORLD), []
+        world, done = li.environment(bar.world), []
         here.events.sinks = (lambda event: done.append(event.get("steps", 0)),)
-        clock = Clock(1)
-        model = step.by_address("decide.ppo")(world, **options)
+        clock = Clock(bar, 1)
+        model = step.by_address(address)(world, **options)
         spent_s = clock.spent_s()
     run = answer.runner(model)
     return spent_s, max(done), lambda seen: actions.greedy(run(seen), model.assets)
 
 
-def stable_baselines(seed: int, budget: int, *, is_zoo: bool) -> tuple[float, int, Greedy]:
+def stable_baselines(name: str, side: str, seed: int, budget: int) -> tuple[float, int, Greedy]:
     import torch
     from stable_baselines3 import PPO
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
 
     torch.set_num_threads(1)
-    settings: dict[str, Any] = {}
-    if is_zoo:
-        settings = {
-            "n_steps": 32, "batch_size": 256, "gae_lambda": 0.8, "gamma": 0.98, "n_epochs": 20,
-            "learning_rate": lambda left: 0.001 * left, "clip_range": lambda left: 0.2 * left,
-        }  # fmt: skip
-    clock = Clock(EVERY["zoo" if is_zoo else "sb3"])
-    model = PPO("MlpPolicy", make_vec_env(WORLD, n_envs=8 if is_zoo else 1, seed=seed), seed=seed, **settings)
+    bar = BARS[name]
+    settings = dict(ZOO[bar.world]) if side == "zoo" else {}
+    copies = make_vec_env(bar.world, n_envs=settings.pop("n_envs", 1), seed=seed)
+    clock = Clock(bar, max(EVERY[side], budget // 50))
+    model = PPO("MlpPolicy", copies, seed=seed, **settings)
 
     def greedy(seen: np.ndarray) -> np.ndarray:
         return model.predict(seen, deterministic=True)[0]
@@ -113,7 +158,7 @@ def stable_baselines(seed: int, budget: int, *, is_zoo: bool) -> tuple[float, in
     return clock.spent_s(), model.num_timesteps, greedy
 
 
-def pqn(seed: int, budget: int) -> tuple[float, int, Greedy]:
+def pqn(name: str, side: str, seed: int, budget: int) -> tuple[float, int, Greedy]:
     """Four copies, 128 steps, Q(0.65), four epochs of four minibatches; epsilon falls for half of it."""
     import gymnasium
     import torch
@@ -121,8 +166,8 @@ def pqn(seed: int, budget: int) -> tuple[float, int, Greedy]:
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    clock, draws = Clock(EVERY["pqn"]), np.random.default_rng(seed)
-    copies = gymnasium.make_vec(WORLD, num_envs=4, vectorization_mode="sync")
+    clock, draws = Clock(BARS[name], EVERY["pqn"]), np.random.default_rng(seed)
+    copies = gymnasium.make_vec(BARS[name].world, num_envs=4, vectorization_mode="sync")
     net = nn.Sequential(nn.Linear(4, 120), nn.LayerNorm(120), nn.ReLU(), nn.Linear(120, 84), nn.LayerNorm(84),
                         nn.ReLU(), nn.Linear(84, 2))  # fmt: skip
     optimizer = torch.optim.RAdam(net.parameters(), lr=2.5e-4)
@@ -164,25 +209,34 @@ def pqn(seed: int, budget: int) -> tuple[float, int, Greedy]:
     return clock.spent_s(), steps, greedy
 
 
-SIDES: dict[str, Callable[[int, int], tuple[float, int, Greedy]]] = {
-    "ours": ours, "pqn": pqn, "sb3": lambda seed, budget: stable_baselines(seed, budget, is_zoo=False),
-    "zoo": lambda seed, budget: stable_baselines(seed, budget, is_zoo=True),
+SIDES: dict[str, Callable[..., tuple[float, int, Greedy]]] = {
+    "ours": ours, "ppo": ours, "dqn": ours, "pqn": pqn, "sb3": stable_baselines, "zoo": stable_baselines,
 }  # fmt: skip
 
 
-def alone(side: str, seed: int, budget: int) -> None:
+def alone(name: str, side: str, seed: int, budget: int | None) -> None:
     """One run of one side: what it took and what it is worth, as a line of JSON."""
-    if side != "ours":
-        import torch  # noqa: F401
-    spent_s, steps, greedy = SIDES[side](seed, budget)
-    print(json.dumps({"cpu_s": round(spent_s, 3), "steps": steps, "mean_return": mean_return(greedy)}))
+    import torch  # noqa: F401
+
+    spent_s, steps, greedy = SIDES[side](name, side, seed, budget)
+    worth = mean_return(BARS[name].world, greedy)
+    print(json.dumps({"cpu_s": round(spent_s, 3), "steps": steps, "mean_return": worth}))
 
 
-def told(side: str, seed: int, budget: int) -> dict[str, Any]:
+def told(name: str, side: str, seed: int, budget: int | None) -> dict[str, Any]:
     source = Path(__file__).resolve()
     paths = [str(source.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
+    asked = [
+        "--bar",
+        name,
+        "--side",
+        side,
+        "--seed",
+        str(seed),
+        *(["--budget", str(budget)] if budget else []),
+    ]
     done = subprocess.run(
-        [sys.executable, str(source), "--side", side, "--seed", str(seed), "--budget", str(budget)],
+        [sys.executable, str(source), *asked],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -191,28 +245,42 @@ def told(side: str, seed: int, budget: int) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def measured(name: str, num_seeds: int, sides: list[str]) -> tuple[dict[str, Any], bool]:
+    """The figures of one environment, and whether its bar is reached."""
+    bar = BARS[name]
+    found: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    for seed in range(num_seeds):
+        for side in sides[seed % len(sides) :] + sides[: seed % len(sides)]:
+            found[side].append(told(name, side, seed, bar.budgets[side]))
+            print(f"{name}  seed {seed}  {side:5s} {json.dumps(found[side][-1])}", flush=True)
+    median_s = {side: statistics.median(run["cpu_s"] for run in runs) for side, runs in found.items()}
+    solved = {side: sum(run["mean_return"] >= bar.solved for run in runs) for side, runs in found.items()}
+    ratios = {side: round(median_s[side] / median_s["ours"], 2) for side in bar.goals if side in found}
+    is_ok = all(solved[side] == num_seeds for side in sides if side in OURS)
+    is_ok &= all(ratios[side] >= bar.goals[side] for side in ratios)
+    figures = {"median_cpu_s": median_s, "solved": solved, "runs": num_seeds, "ratios": ratios}
+    return figures, is_ok
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two seeds instead of ten")
+    parser.add_argument("--quick", action="store_true", help="cartpole alone, two seeds, without sb3 and pqn")
+    parser.add_argument("--bar", choices=BARS, help="this environment alone")
     parser.add_argument("--side", choices=SIDES)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--budget", type=int)
     given = parser.parse_args()
     if given.side:
-        alone(given.side, given.seed, given.budget or BUDGET[given.side])
+        name = given.bar or "cartpole"
+        alone(name, given.side, given.seed, given.budget or BARS[name].budgets[given.side])
         return
-    found: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
-    for seed in range(2 if given.quick else 10):
-        order = list(SIDES)[seed % len(SIDES) :] + list(SIDES)[: seed % len(SIDES)]
-        for side in order:
-            found[side].append(told(side, seed, given.budget or BUDGET[side]))
-            print(f"seed {seed}  {side:5s} {json.dumps(found[side][-1])}", flush=True)
-    median_s = {side: statistics.median(run["cpu_s"] for run in runs) for side, runs in found.items()}
-    solved = {side: sum(run["mean_return"] >= SOLVED for run in runs) for side, runs in found.items()}
-    ratios = {side: round(median_s[side] / median_s["ours"], 2) for side in GOALS}
-    is_ok = solved["ours"] == len(found["ours"]) and all(ratios[side] >= goal for side, goal in GOALS.items())
-    figures = {"median_cpu_s": median_s, "solved": solved, "runs": len(found["ours"]), "ratios": ratios}
-    print(json.dumps({"bench": "control", "figures": figures, "goal": GOALS, "ok": is_ok}))
+    figures, is_ok = {}, True
+    for name in [given.bar or "cartpole"] if given.quick or given.bar else BARS:
+        sides = [side for side in BARS[name].budgets if not given.quick or side not in ("sb3", "pqn")]
+        figures[name], is_fine = measured(name, 2 if given.quick else BARS[name].seeds, sides)
+        is_ok &= is_fine
+    goals = {name: {"solved": bar.solved, **bar.goals} for name, bar in BARS.items()}
+    print(json.dumps({"bench": "control", "figures": figures, "goal": goals, "ok": is_ok}))
 
 
 if __name__ == "__main__":

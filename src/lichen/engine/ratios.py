@@ -31,6 +31,8 @@ from lichen.engine.task import task_of
 
 BATCH = 256
 """Rows that batch-norm takes its figures of."""
+MOST_JUDGED = 1000
+"""Rows that judge what was chosen: an interval of 3 points at most."""
 
 
 class Ratios(Moves):
@@ -84,7 +86,7 @@ class Game:
         rows = feeds.rows_of(data, "validation", model.assets)
         does_choose = games.chooses(rows.ids)
         self.rows, self.chosen = rows, np.flatnonzero(does_choose)[:num_rows]
-        self.others = np.flatnonzero(~does_choose)
+        self.others = np.flatnonzero(~does_choose)[:MOST_JUDGED]
         self.known: dict[Levels, float] = {}
         least = self.cost((0,) * self.num_places)
         if least > budget:

@@ -118,7 +118,7 @@ def learning(algorithm: str, num_places: int, episodes: int) -> dict[str, Any]:
     }
     fresh = {"horizon": ROUND * num_places, "rate": 3e-3}
     own: dict[str, dict[str, Any]] = {
-        "dqn": {**replayed, "returns": num_places, "explore_share": 0.8, "lag": 0.5},
+        "dqn": {**replayed, "returns": num_places, "explore_share": 0.8, "lag": 0.95},
         "sac": replayed,
         "ppo": {**fresh, "trace": 1.0, "entropy": 0.01, "batch_size": ROUND * num_places},
         "pqn": {**fresh, "trace": 1.0, "batch_size": ROUND * num_places, "explore_share": 0.8},

@@ -2,8 +2,7 @@
 
 Papers: Mnih et al. 2015; van Hasselt et al. 2016, equation 4 (double); Wang et al. 2016 (dueling);
     Sutton 1988 (n-step); Schaul et al. 2016, section 3.3 (prioritised).
-Departs from them: updates come in rounds: the copy is renewed, rows are drawn and priorities are refreshed
-    once per round.
+Departs from them: updates come in rounds: rows are drawn and priorities are refreshed once per round.
 
 Shapes: T steps, N copies, S = T * N rows, C rows of the replay, U updates of B rows, O numbers of an
 observation, K actions, Q columns: action, reward, discount, weight.
@@ -87,7 +86,7 @@ def dqn(
         is_dueling: the net's head says apart what a state is worth and what actions add.
         returns: rewards that are summed before the copy is asked.
         priority: how much more often rows with large errors are drawn: 0 alike, 1 in proportion.
-        lag: of the copy: the share of it that stays in a round.
+        lag: of the copy: the share of it that stays in an update; 0: it is renewed once per round.
         normalise: observations and rewards by their running deviations; the policy keeps the former.
         judge_episodes: played greedily now and then: the weights with the best mean return are kept; 0: none
             are played, and the last weights are kept.
@@ -119,12 +118,17 @@ def dqn(
         shape = (horizon, num_envs, num_actions)
         rollout = goes.act(actors.mostly_greedy(agent.outputs, draws, epsilon, shape), horizon)
         remember(kept, rollout, returns=returns, discount=discount)
-        agent.renew(lag)
+        if not lag:
+            agent.renew(0.0)
         if kept.num_rows < warmup:
             return {}
         chosen_UB, weights_UB = kept.drawn(draws, (num_updates, batch_size), priority)
         x_UB2O, y_UBQ = goes.measured_rows(*kept.batches(chosen_UB, weights_UB))
-        losses = [goes.descend(gradient, x_B2O, y_BQ) for x_B2O, y_BQ in zip(x_UB2O, y_UBQ, strict=True)]
+        losses = []
+        for x_B2O, y_BQ in zip(x_UB2O, y_UBQ, strict=True):
+            losses.append(goes.descend(gradient, x_B2O, y_BQ))
+            if lag:
+                agent.renew(lag)
         if priority:
             rows_R = np.unique(chosen_UB)
             told = goes.measured_rows(*kept.batches(rows_R, np.ones(len(rows_R), np.float32)))
@@ -149,8 +153,8 @@ class Agent(nn.Module):
     @torch.no_grad()
     def renew(self, lag: float) -> None:
         """Brings the copy up to the net, but for a share that stays."""
-        for old, new in zip(self.copy.parameters(), self.net.parameters(), strict=True):
-            old.lerp_(new, 1.0 - lag) if lag else old.copy_(new)
+        copied, own = list(self.copy.parameters()), list(self.net.parameters())
+        torch._foreach_lerp_(copied, own, 1.0 - lag) if lag else torch._foreach_copy_(copied, own)
 
 
 def errors(agent: Agent, x_B2O: Tensor, y_BQ: Tensor, *, is_double: bool) -> Tensor:
