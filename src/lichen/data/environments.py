@@ -43,6 +43,8 @@ REGISTERED = re.compile(r"([\w.]+:)?[\w./-]*-v\d+")
 OUTSIDE = ("RecordVideo", "HumanRendering")
 """Wrappers that do something beside: a value may come in a file from anywhere."""
 LIMIT = "max_episode_steps"
+BOARDS = "pettingzoo/"
+"""What the names of board games begin with."""
 PICTURES = "rgb_array"
 """How Gymnasium calls drawing into an array."""
 Env = gymnasium.Env
@@ -202,6 +204,8 @@ def look_at(
         OptionError: it does not take these options.
         UsageError: its actions are neither discrete nor a box of finite bounds.
     """
+    if name.startswith(BOARDS):
+        name, options = f"{__package__}.boards:Board", {"game": name.removeprefix(BOARDS), **options}
     address = address_of(name)
     if max_steps is not None and address.startswith(LIBRARY):
         options = {**options, LIMIT: max_steps}

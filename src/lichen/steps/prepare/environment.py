@@ -20,7 +20,8 @@ def environment(
     """Names what an agent will act in.
 
     Args:
-        id: a registered id of Gymnasium such as CartPole-v1, or a class of yours, `module:Env`.
+        id: a registered id of Gymnasium such as CartPole-v1 or minigrid:MiniGrid-FourRooms-v0, a board game
+            such as pettingzoo/connect_four_v3, or a class of yours, `module:Env`.
         options: what the environment is made with, such as {"g": 9.81}.
         max_steps: after so many steps an episode is cut off; None: as the environment says.
         wrappers: of gymnasium.wrappers or `module:Wrapper`, the innermost first, each with its options:
