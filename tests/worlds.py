@@ -128,3 +128,20 @@ class Drawn(gymnasium.Env):
 
 class Long(Drawn):
     length = 101
+
+
+class Seen(Bandit):
+    """The lamps as a picture."""
+
+    observation_space = spaces.Box(0, 255, (2, 2, 1), np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        lamps, about = super().reset(seed=seed)
+        return self._drawn(lamps), about
+
+    def step(self, action):
+        lamps, *told = super().step(action)
+        return self._drawn(lamps), *told
+
+    def _drawn(self, lamps):
+        return np.tile(lamps.astype(np.uint8), (2, 1))[:, :, None]

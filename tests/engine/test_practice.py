@@ -129,3 +129,11 @@ def test_the_best_judged_weights_are_kept_and_judging_changes_nothing_else(monke
     value = [3.0, 9.0, 1.0, 2.0, 0.0]
     kept = learnt("ppo", Quiet(), judge_every=64, schedule="constant")
     assert kept == learnt("ppo", Quiet(), num_steps=4 * 32, judge_episodes=0, schedule="constant")
+
+
+@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("algorithm", ["ppo", "reinforce", "pqn", "dqn"])
+def test_what_is_seen_may_be_pictures(algorithm, normalise):
+    run = Quiet()
+    learnt(algorithm, run, "worlds:Seen", num_steps=64, normalise=normalise, net_options={"width": 8})
+    assert run.history()[-1]["steps"] == 64

@@ -42,7 +42,7 @@ def _by_torch(module: nn.Module) -> Act:
 
     def act(x_NO: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return module(torch.from_numpy(x_NO).to(device)).cpu().numpy()
+            return module(torch.from_numpy(x_NO).to(device).float()).cpu().numpy()
 
     return act
 

@@ -131,8 +131,8 @@ class Practice:
         return found
 
     def measured(self, found: Rollout) -> Rollout:
-        """What happened as the agent sees it."""
-        return self.scales.measured(found) if self.scales else found
+        """What happened as the agent sees it; pictures become numbers."""
+        return self.scales.measured(found) if self.scales else found.in_floats()
 
     def measured_rows(self, x_UB2O: Tensor, y_UBQ: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of a replay as the agent sees them now."""
