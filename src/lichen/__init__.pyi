@@ -304,6 +304,7 @@ class _Decide:
         replay: int = ...,
         warmup: int = ...,
         rate: float = ...,
+        schedule: Literal['constant', 'linear', 'cosine'] = ...,
         discount: float = ...,
         explore: float = ...,
         explore_share: float = ...,
@@ -313,6 +314,7 @@ class _Decide:
         priority: float = ...,
         lag: float = ...,
         clip: float | None = ...,
+        normalise: bool = ...,
         judge_episodes: int = ...,
         judge_every: int = ...,
         goal: float | None = ...,
@@ -365,6 +367,7 @@ class _Decide:
         explore: float = ...,
         explore_share: float = ...,
         clip: float | None = ...,
+        normalise: bool = ...,
         judge_episodes: int = ...,
         judge_every: int = ...,
         goal: float | None = ...,
@@ -400,6 +403,7 @@ class _Decide:
         entropy: float = ...,
         value_weight: float = ...,
         clip: float | None = ...,
+        normalise: bool = ...,
         judge_episodes: int = ...,
         judge_every: int = ...,
         goal: float | None = ...,
@@ -421,9 +425,11 @@ class _Decide:
         replay: int = ...,
         warmup: int = ...,
         rate: float = ...,
+        schedule: Literal['constant', 'linear', 'cosine'] = ...,
         discount: float = ...,
         lag: float = ...,
         clip: float | None = ...,
+        normalise: bool = ...,
         judge_episodes: int = ...,
         judge_every: int = ...,
         goal: float | None = ...,
@@ -510,6 +516,15 @@ class _Generate:
 generate: _Generate
 
 class _Prepare:
+    def augmentations(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        epochs: int = ...,
+    ) -> Environment:
+        """which augmentation becomes something to act in: an operation per step, then a training"""
+        ...
     def bpe(
         self,
         data: Dataset,
@@ -547,6 +562,21 @@ class _Prepare:
         keep: bool = ...,
     ) -> Dataset:
         """find data by name, divide it into train, validation and test, and name every row by its content"""
+        ...
+    def ratios(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        speedup: float = ...,
+        by: Literal['macs', 'latency'] = ...,
+        runtime: Literal['onnxruntime', 'openvino'] = ...,
+        num_levels: int = ...,
+        round_to: int = ...,
+        num_rows: int = ...,
+        is_continuous: bool = ...,
+    ) -> Environment:
+        """how many channels each layer keeps becomes something to act in: a layer per step, within a budget"""
         ...
     def thin(
         self,
@@ -726,6 +756,34 @@ class _Studies:
         tolerance: float = ...,
     ) -> Any:
         """replays a life in a fresh process and compares digests, step by step"""
+        ...
+    def search(
+        self,
+        model: Model,
+        data: Value | None = None,
+        *,
+        what: Literal['ratios', 'augmentations'] = ...,
+        budget: int = ...,
+        seeds: int = ...,
+        algorithm: Literal['dqn', 'sac', 'ppo', 'pqn', 'reinforce'] = ...,
+        speedup: float = ...,
+        measure: Literal['macs', 'latency'] = ...,
+        num_rows: int = ...,
+        epochs: int = ...,
+        level: float = ...,
+        seed: int = ...,
+    ) -> Any:
+        """how to choose within a life: by a learnt policy, by chance, greedily or by TPE, at equal budget"""
+        ...
+    def seeds(
+        self,
+        value: Value,
+        data: Value | None = None,
+        *,
+        seeds: int = ...,
+        level: float = ...,
+    ) -> Any:
+        """the same life by several master seeds: what it gives, and how far that is luck"""
         ...
     def worth_of_synthetic(
         self,
