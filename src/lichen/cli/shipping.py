@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lichen.cli import snippets
+from lichen.cli import leaflet
 from lichen.core import calling, step
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
@@ -114,16 +114,23 @@ def _converted(
                 hint=f"--format {value.format}, or export the Model that it was made from",
             )
         return value
-    if _reads_texts(value):
+    if feeds.reads_texts(value.assets):
         raise UsageError(
             f"models of texts are not written as {format} yet", hint="--format safetensors, lichen, or llama"
         )
     if data is None:
-        raise UsageError("the data that an export is checked on are not here", hint="--data names them")
+        raise UsageError("the data that an export is checked on are not here", hint=_where(value))
     one = step.by_address("deploy.export")
     made = calling.execute(one, calling.bind(one.signature, (value, data), {}), {"format": format}, session)
     assert isinstance(made, Program)
     return made
+
+
+def _where(value: Model | Program) -> str:
+    """Where the data come from that a value is checked on."""
+    if "observation_shape" in value.assets:
+        return "`decide.record` and `deploy.export` in its recipe; or --format safetensors or lichen"
+    return "--data names them"
 
 
 def _write_program(value: Model | Program, part: Path) -> Answering:
@@ -205,55 +212,20 @@ def _rows(value: Model | Program, data: Dataset | None) -> tuple[np.ndarray, str
             return supervised.whole(rows, value.assets), f"{rows.num_rows} rows of {rows.split}"
     except MachineError:
         pass
-    blank = feeds.blank(value.assets)
-    high = feeds.in_shape(value.assets)[1] if _reads_texts(value) else 256
-    noise = np.random.default_rng(0).integers(0, high, (NUM_NOISE, *blank.shape), dtype=blank.dtype)
-    return noise, f"{NUM_NOISE} rows of noise (the data are not here)"
+    return _noise(value), f"{NUM_NOISE} rows of noise (the data are not here)"
 
 
-def _reads_texts(value: Model | Program) -> bool:
-    return "tokenizer" in value.assets
-
-
-def _readme_of_texts(value: Model | Program, format: str, title: str, checked: str) -> str:
-    length, num_tokens = feeds.in_shape(value.assets)
-    place = {"lichen": "model.lichen", "llama": "tokenizer.json"}.get(format, "model.json")
-    return f"""{title}
-
-input    int32 (N, T): tokens of N texts, {length} at most, of {num_tokens} different ones
-tokens   by the tokenizer in {place}
-checked  {checked}
-
-{snippets.of(value, format)}"""
+def _noise(value: Model | Program) -> np.ndarray:
+    """Pixels, tokens or normal numbers, as the value takes them."""
+    blank, draws = feeds.blank(value.assets), np.random.default_rng(0)
+    if blank.dtype == np.float32:
+        return draws.standard_normal((NUM_NOISE, *blank.shape), np.float32)
+    high = feeds.in_shape(value.assets)[1] if feeds.reads_texts(value.assets) else 256
+    return draws.integers(0, high, (NUM_NOISE, *blank.shape), dtype=blank.dtype)
 
 
 def _write_words(value: Model | Program, part: Path, format: str, name: str, checked: str) -> None:
     labels = value.assets.get("labels")
     if labels is not None:
         (part / "labels.json").write_text(json.dumps(labels, ensure_ascii=False), encoding="utf-8")
-    (part / "README.txt").write_text(_readme(value, format, name, checked), encoding="utf-8")
-
-
-def _readme(value: Model | Program, format: str, name: str, checked: str) -> str:
-    what = f"{value.precision} {value.format} program" if isinstance(value, Program) else value.net
-    if _reads_texts(value):
-        return _readme_of_texts(value, format, f"{name}: {what} for {value.task}", checked)
-    channels, height, width = value.assets["image_shape"]
-    if "made_shape" in value.assets:
-        return f"""{name}: {what} for {value.task}
-
-input    uint8 (N, 1, 1, {width}): a class by its place in labels.json, then {width - 1} bytes drawn at random
-output   float32 (N, {", ".join(map(str, value.assets["made_shape"]))}): N pictures, black -1, white 1
-checked  {checked}
-"""
-    colour = "grey" if channels == 1 else "red, green, blue"
-    inside = "by mean and std of model.json, as below" if format == "safetensors" else "inside"
-    labels = value.assets.get("labels") or []
-    return f"""{name}: {what} for {value.task}
-
-input    uint8 (N, {channels}, {height}, {width}): N pictures, {colour}, {height} x {width} pixels, 0 to 255
-normal   {inside}
-output   float32 (N, {len(labels)}): one number per class in the order of labels.json; the largest wins
-checked  {checked}
-
-{snippets.of(value, format)}"""
+    (part / "README.txt").write_text(leaflet.of(value, format, name, checked), encoding="utf-8")

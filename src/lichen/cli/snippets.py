@@ -1,4 +1,4 @@
-"""snippets: Python that answers about one picture with a runtime alone, for what is exported."""
+"""snippets: Python that answers about one row with a runtime alone, for what is exported."""
 
 from __future__ import annotations
 
@@ -7,70 +7,72 @@ from lichen.core.program import Program
 
 
 def of(value: Model | Program, format: str) -> str:
-    """Python that answers about one picture with nothing but the runtime."""
+    """Python that answers about one picture, text or observation with nothing but the runtime."""
     if "tokenizer" in value.assets:
         return {"lichen": TEXTS_LICHEN, "llama": TEXTS_LLAMA}.get(format, TEXTS_SAFETENSORS)
+    is_policy = "observation_shape" in value.assets
     if format == "lichen":
-        return LICHEN
-    channels, height, width = value.assets["image_shape"]
-    mode, axes = ("L", "[None, None]") if channels == 1 else ("RGB", ".transpose(2, 0, 1)[None]")
-    head = PICTURE.format(mode=mode, width=width, height=height, axes=axes)
+        return ACTS_LICHEN.format(shape=value.assets["observation_shape"]) if is_policy else LICHEN
+    asked = SAYS if "labels" in value.assets else TELLS
     if isinstance(value, Model):
-        return head + SAFETENSORS
+        return _head(value) + SAFETENSORS + (SEEN if is_policy else NORMAL) + asked
     alone = {"onnxruntime": ONNXRUNTIME, "executorch": EXECUTORCH, "torch": TORCH}
     if value.runtime in alone:
-        return head + alone[value.runtime]
+        return _head(value) + alone[value.runtime] + asked
     file = "model.onnx" if format == "onnx" else "model.xml"
-    return head + OPENVINO.format(file=file, precision="bf16" if value.precision == "bfloat16" else "f32")
+    precision = "bf16" if value.precision == "bfloat16" else "f32"
+    return _head(value) + OPENVINO.format(file=file, precision=precision) + asked
+
+
+def _head(value: Model | Program) -> str:
+    """One row: a picture from its file, or an observation of nothing."""
+    if "observation_shape" in value.assets:
+        return OBSERVATION.format(shape=tuple(value.assets["observation_shape"]))
+    channels, height, width = value.assets["image_shape"]
+    mode, axes = ("L", "[None, None]") if channels == 1 else ("RGB", ".transpose(2, 0, 1)[None]")
+    return PICTURE.format(mode=mode, width=width, height=height, axes=axes)
 
 
 PICTURE = """import json, numpy
 from PIL import Image, ImageOps
 picture = ImageOps.exif_transpose(Image.open("picture.png")).convert("{mode}").resize(({width}, {height}), 2)
-pixels = numpy.ascontiguousarray(numpy.asarray(picture){axes})
+row = numpy.ascontiguousarray(numpy.asarray(picture){axes})
+"""
+OBSERVATION = """import json, numpy
+row = numpy.zeros((1, *{shape}), "float32")  # what is seen
 """
 SAYS = """print(json.load(open("labels.json"))[int(outputs[0].argmax())])
 """
-ONNXRUNTIME = (
-    """import onnxruntime
+TELLS = """print(outputs[0].tolist())
+"""
+ONNXRUNTIME = """import onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
-outputs = session.run(None, {session.get_inputs()[0].name: pixels})[0]
+outputs = session.run(None, {session.get_inputs()[0].name: row})[0]
 """
-    + SAYS
-)
-OPENVINO = (
-    """import openvino
+OPENVINO = """import openvino
 network = openvino.compile_model("{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "{precision}"}})
-outputs = network([pixels])[0]
+outputs = network([row])[0]
 """
-    + SAYS
-)
-EXECUTORCH = (
-    """import torch
+EXECUTORCH = """import torch
 from executorch.runtime import Runtime
 method = Runtime.get().load_program("model.pte").load_method("forward")  # 1 to 32 pictures at once
-(outputs,) = method.execute([torch.tensor(pixels)])
+(outputs,) = method.execute([torch.tensor(row)])
 """
-    + SAYS
-)
-TORCH = (
-    """import torch
-outputs = torch.export.load("model.pt2").module()(torch.tensor(pixels))  # only files that you trust
+TORCH = """import torch
+outputs = torch.export.load("model.pt2").module()(torch.tensor(row))  # only files that you trust
 """
-    + SAYS
-)
-SAFETENSORS = (
-    """import torch
+SAFETENSORS = """import torch
 from safetensors.torch import load_file
-from lichen.engine import architecture, backend, views
+from lichen.engine import architecture, backend, observations, views
 about, tensors = json.load(open("model.json")), load_file("model.safetensors")
 module = architecture.shape_to(backend.build(about["net"], about["options"]), tensors).eval()
 module.load_state_dict(tensors)
-mean, std = (torch.tensor(about["assets"][name])[:, None, None] for name in ("mean", "std"))
-outputs = views.answered(module, (torch.tensor(pixels) / 255 - mean) / std, about["assets"])
 """
-    + SAYS
-)
+NORMAL = """mean, std = (torch.tensor(about["assets"][name])[:, None, None] for name in ("mean", "std"))
+outputs = views.answered(module, (torch.tensor(row) / 255 - mean) / std, about["assets"])
+"""
+SEEN = """outputs = module(observations.inputs(torch.tensor(row), about["assets"]))
+"""
 TEXTS_SAFETENSORS = """import json
 from safetensors.torch import load_file
 from lichen.data import tokenizer
@@ -91,4 +93,7 @@ print(li.open("model.lichen").predict("a text"))
 """
 LICHEN = """import lichen as li
 print(li.open("model.lichen").predict("picture.png")[0]["label"])
+"""
+ACTS_LICHEN = """import lichen as li, numpy
+print(li.open("model.lichen").predict(numpy.zeros({shape}, "float32"))[0]["action"])
 """

@@ -7,11 +7,11 @@ import numpy as np
 from lichen.core.dataset import Dataset
 from lichen.core.model import Model
 from lichen.data import draws
-from lichen.engine import supervised
+from lichen.engine import feeds, supervised
 
 
 def calibration(data: Dataset, model: Model, num_rows: int, seed: int) -> np.ndarray:
-    """uint8 (N, C, H, W): train rows, the first by a hash of (seed, row)."""
-    rows = data.rows("train")
+    """(N, ...) train rows as the net is asked about them, the first by a hash of (seed, row)."""
+    rows = feeds.rows_of(data, "train", model.assets)
     order = np.argsort(draws.hashes(rows.ids.view(np.int64), seed=seed, epoch=0), kind="stable")
-    return rows.batch(np.sort(order[:num_rows]), supervised.side(rows, model.assets["image_shape"]))
+    return rows.batch(np.sort(order[:num_rows]), supervised.size_of(rows, model.assets))

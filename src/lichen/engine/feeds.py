@@ -52,6 +52,11 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
     return rows
 
 
+def reads_texts(assets: Mapping[str, Any]) -> bool:
+    """Whether rows are texts, read through a tokenizer."""
+    return "tokenizer" in assets
+
+
 def are_packed(assets: Mapping[str, Any]) -> bool:
     """Whether a row is documents side by side, of which every token is to be told."""
     return bool(assets.get("is_packed"))

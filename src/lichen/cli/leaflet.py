@@ -1,0 +1,68 @@
+"""leaflet: the README beside what is exported: what goes in, what comes out, how to ask it."""
+
+from __future__ import annotations
+
+from lichen.cli import snippets
+from lichen.core.model import Model
+from lichen.core.program import Program
+from lichen.engine import feeds
+
+
+def of(value: Model | Program, format: str, name: str, checked: str) -> str:
+    """What goes in, what comes out, and Python that asks."""
+    what = f"{value.precision} {value.format} program" if isinstance(value, Program) else value.net
+    if feeds.reads_texts(value.assets):
+        return _of_texts(value, format, f"{name}: {what} for {value.task}", checked)
+    if "observation_shape" in value.assets:
+        return _of_policy(value, format, f"{name}: {what} for {value.task}", checked)
+    channels, height, width = value.assets["image_shape"]
+    if "made_shape" in value.assets:
+        return f"""{name}: {what} for {value.task}
+
+input    uint8 (N, 1, 1, {width}): a class by its place in labels.json, then {width - 1} bytes drawn at random
+output   float32 (N, {", ".join(map(str, value.assets["made_shape"]))}): N pictures, black -1, white 1
+checked  {checked}
+"""
+    colour = "grey" if channels == 1 else "red, green, blue"
+    inside = "by mean and std of model.json, as below" if format == "safetensors" else "inside"
+    labels = value.assets.get("labels") or []
+    return f"""{name}: {what} for {value.task}
+
+input    uint8 (N, {channels}, {height}, {width}): N pictures, {colour}, {height} x {width} pixels, 0 to 255
+normal   {inside}
+output   float32 (N, {len(labels)}): one number per class in the order of labels.json; the largest wins
+checked  {checked}
+
+{snippets.of(value, format)}"""
+
+
+def _of_texts(value: Model | Program, format: str, title: str, checked: str) -> str:
+    length, num_tokens = feeds.in_shape(value.assets)
+    place = {"lichen": "model.lichen", "llama": "tokenizer.json"}.get(format, "model.json")
+    return f"""{title}
+
+input    int32 (N, T): tokens of N texts, {length} at most, of {num_tokens} different ones
+tokens   by the tokenizer in {place}
+checked  {checked}
+
+{snippets.of(value, format)}"""
+
+
+def _of_policy(value: Model | Program, format: str, title: str, checked: str) -> str:
+    about = value.assets
+    seen = ", ".join(map(str, about["observation_shape"]))
+    told = (
+        f"{len(about['labels'])}): one number per action in the order of labels.json; the largest is taken"
+        if "labels" in about else
+        f"{len(about['action_low'])}): -1 is {about['action_low']}, 1 is {about['action_high']}; "
+        f"{'the tanh of' if about['bound'] == 'tanh' else 'cut off, it is'} the action"
+    )  # fmt: skip
+    normal = "as `lichen.engine.observations` does it" if "mean" in about else "as they are"
+    return f"""{title}
+
+input    float32 (N, {seen}): N observations
+normal   {normal if format == "safetensors" else "inside"}
+output   float32 (N, {told}
+checked  {checked}
+
+{snippets.of(value, format)}"""
