@@ -65,6 +65,9 @@ def shape(assets: Mapping[str, Any]) -> list[int]:
     """
     if "tokenizer" in assets:
         raise UsageError("this takes models of pictures; this one reads texts")
+    if "num_codes" in assets:
+        raise UsageError("this takes models of pictures; this one makes them",
+                         hint="compress.quantize and deploy.export take generators")  # fmt: skip
     found = assets.get("image_shape")
     if found is None or len(found) != 3:
         raise UsageError(

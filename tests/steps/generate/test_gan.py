@@ -6,6 +6,7 @@ import torch
 
 import lichen as li
 from lichen.core.errors import UsageError
+from lichen.data import png
 from lichen.engine import generating
 
 SMALL = {"epochs": 1, "generator_options": {"width": 4}, "discriminator_options": {"width": 4},
@@ -74,3 +75,24 @@ def test_balance_gives_the_generator_every_class_equally_often(here):
     data = li.arrays(images, np.array([0] * 50 + [1] * 10), ["a", "b"], ["train"] * 60)
     found = [li.generate.gan(data, balance=how, **SMALL).generator for how in ("none", "sampling")]
     assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("name", ["prune", "sparsify", "distil", "qat"])
+def test_what_is_made_smaller_by_rows_is_no_generator(here, name):
+    data = pictures(num_rows=16)
+    generator = li.generate.gan(data, batch_size=8, **SMALL).generator
+    with pytest.raises(UsageError, match="this one makes them"):
+        getattr(li.compress, name)(generator, data, epochs=1)
+
+
+@pytest.mark.slow
+def test_a_generator_and_its_int8_program_make_nearly_the_same(here):
+    data = li.load("digits", num_train=100)
+    generator = li.generate.gan(data, **SMALL).generator
+    small = li.compress.quantize(generator, data, max_drop=1.0, num_calibration=50)
+    assert small.precision == "int8" and small.size_bytes < generator.size_bytes
+    asked = ["3", "3#1", "7"]
+    pairs = zip(generator.predict(asked), small.predict(asked), strict=True)
+    for one, other in pairs:
+        left, right = (png.decode_uri(said["picture"]).astype(int) for said in (one, other))
+        assert 0 < np.abs(left - right).mean() < 25
