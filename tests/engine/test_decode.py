@@ -1,9 +1,12 @@
 """Decoded texts follow the model's own chances, the same with a cache or without, alone or side by side."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from languages import drawn
+from torch import nn
 
 from lichen.core.errors import OptionError, UsageError
 from lichen.data.tokenizer import END, PAD
@@ -41,6 +44,25 @@ def test_greedy_is_the_likeliest_token_of_the_whole_past_each_time(decoder):
         logits[PAD] = -torch.inf
         assert token == logits.argmax()
         past.append(token)
+
+
+class Likes(nn.Module):
+    """Tells one token after everything."""
+
+    def __init__(self, token):
+        super().__init__()
+        self.logits = nn.Parameter(torch.eye(260)[token] * 9)
+
+    def forward(self, x):
+        return self.logits.expand(*x.shape, -1).clone()
+
+
+def test_the_number_that_fills_rows_up_is_never_told_but_may_end_a_text(decoder):
+    """In some tokenizers of others the number 0 ends a text; without it a text would never end."""
+    likes = replace(decoder, module=Likes(PAD))
+    assert told(likes, ["moss"], GREEDY)[0].count(PAD) == 0 and len(told(likes, ["moss"], GREEDY)[0]) == 12
+    ends = replace(likes, tokenizer=replace(decoder.tokenizer, stops=frozenset({PAD})))
+    assert told(ends, ["moss"], GREEDY) == [[]]
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1.3, top_k=40, seed=3)])

@@ -160,7 +160,8 @@ class Decoder:
         pasts, cache = [numbers.tolist() for numbers in prompts], None
         for step in range(max_new_tokens):
             logits_BV, cache = self._advanced(pasts, cache)
-            logits_BV[:, PAD] = -torch.inf
+            if PAD not in self.tokenizer.stops:  # some tokenizers of others end a text by it
+                logits_BV[:, PAD] = -torch.inf
             next_B = sampling.draw(logits_BV, rows, step).tolist()
             going = [place for place, token in enumerate(next_B) if token not in self.tokenizer.stops]
             if not going:
