@@ -92,5 +92,5 @@ class Scores(Value):
         low, high = self.interval
         return {
             self.headline: f"{self.value:.4f} [{low:.4f}, {high:.4f}]",
-            "on": f"{self.num_rows} rows of {self.split}",
+            "on": f"{self.num_rows} {self.unit} of {self.split}",
         }
