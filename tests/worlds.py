@@ -145,3 +145,11 @@ class Seen(Bandit):
 
     def _drawn(self, lamps):
         return np.tile(lamps.astype(np.uint8), (2, 1))[:, :, None]
+
+
+class Sick(Push):
+    """Earns what is no number."""
+
+    def step(self, action):
+        seen, _, *told = super().step(action)
+        return seen, float("nan"), *told

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lichen.core.program import Program
     from lichen.core.scores import Scores
 
+BOARDS = "lichen.data.boards"
+"""Where board games become environments; their rules are another package's."""
 LIBRARY = "gymnasium/"
 """What the addresses of registered environments begin with; others are a user's `module:Env`."""
 
@@ -79,7 +81,8 @@ class Environment(Value):
         """The modules whose code decides what happens in it."""
         named = [self.address.removeprefix(LIBRARY), *(one["name"] for one in self.wrappers)]
         own = [name.partition(":")[0] for name in named if ":" in name]
-        return ["lichen.engine.episodes", "gymnasium", *own]
+        played = ["pettingzoo"] if BOARDS in own else []
+        return ["lichen.engine.episodes", "gymnasium", *played, *own]
 
     def play(self, policy: Model | Program, *, split: str, episodes: int, device: str = "cpu") -> Scores:
         """What a policy earns in it when it acts greedily, on the seeds of a split."""

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lichen.core import find
-from lichen.core.environment import LIBRARY, Environment
+from lichen.core.environment import BOARDS, LIBRARY, Environment
 from lichen.core.errors import (
     LichenError,
     MachineError,
@@ -43,7 +43,7 @@ REGISTERED = re.compile(r"([\w.]+:)?[\w./-]*-v\d+")
 OUTSIDE = ("RecordVideo", "HumanRendering")
 """Wrappers that do something beside: a value may come in a file from anywhere."""
 LIMIT = "max_episode_steps"
-BOARDS = "pettingzoo/"
+GAMES = "pettingzoo/"
 """What the names of board games begin with."""
 PICTURES = "rgb_array"
 """How Gymnasium calls drawing into an array."""
@@ -204,8 +204,8 @@ def look_at(
         OptionError: it does not take these options.
         UsageError: its actions are neither discrete nor a box of finite bounds.
     """
-    if name.startswith(BOARDS):
-        name, options = f"{__package__}.boards:Board", {"game": name.removeprefix(BOARDS), **options}
+    if name.startswith(GAMES):
+        name, options = f"{BOARDS}:Board", {"game": name.removeprefix(GAMES), **options}
     address = address_of(name)
     if max_steps is not None and address.startswith(LIBRARY):
         options = {**options, LIMIT: max_steps}

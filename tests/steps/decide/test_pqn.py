@@ -57,3 +57,12 @@ def test_it_learns_which_lamp_is_lit():
         lamps = li.environment("worlds:Bandit")
         model = li.decide.pqn(lamps, num_envs=4, rate=2e-2, num_steps=2048)
         assert li.evaluate(model, lamps, episodes=40)["mean_return"] > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_cart_pole_is_solved_and_kept_to_the_end_without_judging(seed):
+    with session.using(session.Session()):
+        pole = li.environment("CartPole-v1")
+        model = li.decide.pqn(pole, num_steps=30_000, judge_episodes=0, seed=seed)
+        assert li.evaluate(model, pole)["mean_return"] >= 475

@@ -102,3 +102,11 @@ def test_an_exported_policy_does_what_the_learnt_one_does():
             [row["action"] for row in told[0]], [row["action"] for row in told[1]], atol=1e-4
         )
         assert all(-2 <= row["action"][0] <= 6 for row in told[0])
+
+
+@pytest.mark.slow
+def test_a_pendulum_is_swung_up():
+    with session.using(session.Session()):
+        pendulum = li.environment("Pendulum-v1")
+        model = li.decide.sac(pendulum, num_steps=6000, judge_every=1000)
+        assert li.evaluate(model, pendulum)["mean_return"] >= -200
