@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+import pytest
 import torch
 
 from lichen.data import arrays, augment, batches
@@ -74,3 +76,31 @@ def test_augmentation_of_a_row_does_not_depend_on_its_batch():
     }
     for batch, _, ids, _ in replace(made(policy=policy, batch_size=32), images=images).epoch(2):
         assert all(torch.equal(small[int(i)], x) for x, i in zip(batch, ids, strict=True))
+
+
+def of_lengths(num_rows=700, batch_size=16, **more):
+    lengths = np.random.default_rng(0).integers(1, 200, num_rows)
+    return lengths, batches.Batches(
+        images=torch.arange(num_rows)[:, None], targets=torch.zeros(num_rows, dtype=torch.int64),
+        ids=torch.arange(num_rows), batch_size=batch_size, lengths=torch.from_numpy(lengths), **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_shuffled", [True, False])
+def test_rows_of_like_length_come_together_and_each_once(is_shuffled):
+    lengths, made = of_lengths(is_shuffled=is_shuffled)
+    parts = [batch.images[:, 0].numpy() for batch in made.epoch(3)]
+    assert [len(part) for part in parts] == [16] * 43 + [12]
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(700))
+    widest = [lengths[part].max() - lengths[part].min() for part in parts[:-1]]
+    assert np.mean(widest) < 20  # by chance 176
+
+
+def test_batches_of_like_length_come_in_another_order_each_epoch_and_go_on_in_the_middle():
+    lengths, made = of_lengths()
+    order = made.order(0)
+    assert torch.equal(order, made.order(0)) and not torch.equal(order, made.order(1))
+    means = [lengths[part].mean() for part in order[: 43 * 16].view(43, 16).numpy()]
+    assert abs(np.corrcoef(means, np.arange(43))[0, 1]) < 0.5  # not from short to long
+    rest = [batch.images[:, 0] for batch in made.epoch(0, 40)]
+    assert torch.equal(torch.cat(rest), order[40 * 16 :])

@@ -23,6 +23,9 @@ from lichen.core.errors import DataError
 from lichen.data import augment, balance, draws, mix
 
 AHEAD = 2
+POOL = 32
+"""Batches whose rows are sorted by length among each other: enough that a batch holds rows of nearly one
+length, few enough that what meets in a batch stays a matter of chance."""
 
 
 class Batch(NamedTuple):
@@ -95,6 +98,7 @@ class Batches:
         class_weights: float32 (K,): what a row of each class counts in the loss; None: alike.
         is_balanced: every class comes equally often in an epoch, as `balance.turns` says.
         is_shuffled: in an order of (seed, epoch); else in the order of the rows.
+        lengths: int64 (N,), of rows that differ in it: then those of a batch are of like length. None: equal.
         drops_last: leave out a last batch that is not full, unless it is the only one.
         rank: this process among `world`; it takes every world-th row of each batch.
     """
@@ -111,6 +115,7 @@ class Batches:
     class_weights: Tensor | None = None
     is_balanced: bool = False
     is_shuffled: bool = True
+    lengths: Tensor | None = None
     drops_last: bool = False
     rank: int = 0
     world: int = 1
@@ -127,11 +132,26 @@ class Batches:
     def order(self, epoch: int) -> Tensor:
         """int64 (N,): the row numbers of an epoch in turn; N is added where a row comes once more."""
         if self.is_balanced:
-            return balance.turns(self.targets.cpu(), seed=self.seed, epoch=epoch)
-        places = torch.arange(self.num_rows)
+            turns = balance.turns(self.targets.cpu(), seed=self.seed, epoch=epoch)
+        elif self.is_shuffled:
+            places = torch.arange(self.num_rows)
+            turns = torch.argsort(draws.hashes(places, seed=self.seed, epoch=epoch), stable=True)
+        else:
+            turns = torch.arange(self.num_rows)
+        return turns if self.lengths is None else self._alike(turns, self.lengths, epoch)
+
+    def _alike(self, turns: Tensor, lengths: Tensor, epoch: int) -> Tensor:
+        """Turns sorted by length: all of them where the order is that of the rows; else pool by pool, then
+        the batches in an order of their own, what does not fill one last."""
+        length = lengths[turns % self.num_rows]
         if not self.is_shuffled:
-            return places
-        return torch.argsort(draws.hashes(places, seed=self.seed, epoch=epoch), stable=True)
+            return turns[torch.argsort(length, stable=True)]
+        pools = zip(turns.split(POOL * self.batch_size), length.split(POOL * self.batch_size))
+        in_pools = torch.cat([some[torch.argsort(own, stable=True)] for some, own in pools])
+        full, left = divmod(len(turns), self.batch_size)
+        whole, rest = in_pools.split([full * self.batch_size, left])
+        order = torch.argsort(draws.hashes(-1 - torch.arange(full), seed=self.seed, epoch=epoch), stable=True)
+        return torch.cat([whole.view(full, self.batch_size)[order].flatten(), rest])
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """Every step's batch from `start` on.
@@ -208,6 +228,7 @@ def of(
     channels_last: bool = False,
     device: str = "cpu",
     is_shuffled: bool = True,
+    lengths: np.ndarray | None = None,
     drops_last: bool = False,
     has_targets: bool = True,
     rank: int = 0,
@@ -217,6 +238,7 @@ def of(
 
     Args:
         has_targets: false where rows are their own targets; then these are 0.
+        lengths: of rows, where they differ in it; batches then hold rows of like length.
         size: side that pictures are resized to; None keeps their own.
 
     Raises:
@@ -234,5 +256,6 @@ def of(
         ids=torch.from_numpy(rows.ids.view(np.int64).copy()).to(device),
         batch_size=batch_size, seed=seed, policy=policy, num_classes=num_classes,
         class_weights=class_weights, is_balanced=is_balanced, channels_last=channels_last, device=device,
-        is_shuffled=is_shuffled, drops_last=drops_last, rank=rank, world=world,
+        is_shuffled=is_shuffled, lengths=None if lengths is None else torch.from_numpy(lengths),
+        drops_last=drops_last, rank=rank, world=world,
     )  # fmt: skip

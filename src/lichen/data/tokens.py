@@ -61,21 +61,37 @@ class Tokens:
         chosen = np.asarray(indices, dtype=np.int64)
         return self.whole()[chosen] if self.fits() else self._filled(list(self.rows.encoded(chosen)))
 
+    def lengths(self) -> np.ndarray | None:
+        """int64 (N,): numbers of every row before what fills it up; None where they are not in memory."""
+        return lengths(self.whole()) if self.fits() else None
+
     def _filled(self, texts: Iterable[bytes]) -> np.ndarray:
         return filled(self.tokenizer, [text.decode("utf-8", "replace") for text in texts], self.length)
 
 
 def filled(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> np.ndarray:
-    """int32 (B, T): the first numbers of each text, then PAD."""
+    """int32 (B, T): the first numbers of each text, what the tokenizer puts around them, then PAD."""
     numbers_BT = np.full((len(texts), length), PAD, np.int32)
+    room = max(0, length - num_around(tokenizer))
     for row, numbers in enumerate(tokenizer.encode(texts)):
-        numbers_BT[row, : len(numbers)] = numbers[:length]
+        told = np.concatenate([tokenizer.opening, numbers[:room], tokenizer.closing])[:length]
+        numbers_BT[row, : len(told)] = told
     return numbers_BT
+
+
+def lengths(numbers_NT: np.ndarray) -> np.ndarray:
+    """int64 (N,): numbers of every row before what fills it up."""
+    return (numbers_NT != PAD).sum(1)
+
+
+def num_around(tokenizer: Tokenizer) -> int:
+    """Numbers that stand before and after every text."""
+    return len(tokenizer.opening) + len(tokenizer.closing)
 
 
 def longest(rows: Texts, tokenizer: Tokenizer) -> int:
     """Numbers of the longest row."""
-    return max(
+    return num_around(tokenizer) + max(
         len(numbers)
         for _, span in rows.spans()
         for numbers in tokenizer.encode([text.decode("utf-8", "replace") for text in span])

@@ -85,10 +85,13 @@ def logits(
     if len(images_u8) == 0:
         raise DataError("there must be at least one row to answer about")
     batch_size = supervised.at_once(batch_size, value.assets)
-    run, starts = runner(value, device=device), range(0, len(images_u8), batch_size)
+    order = feeds.order_of(images_u8, value.assets)
+    rows = images_u8 if order is None else images_u8[order]
+    run, starts = runner(value, device=device), range(0, len(rows), batch_size)
     with memory.kept() if len(starts) > 1 else nullcontext():
-        found = np.concatenate([run(images_u8[start : start + batch_size]) for start in starts])
-    return found.reshape(len(found), -1)  # a generator answers in pictures
+        found = np.concatenate([run(rows[start : start + batch_size]) for start in starts])
+    found = found.reshape(len(found), -1)  # a generator answers in pictures
+    return found if order is None else found[np.argsort(order)]
 
 
 def runner(value: Model | Program, *, threads: int | None = None, device: str = "cpu") -> Runner:

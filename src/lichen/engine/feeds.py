@@ -57,6 +57,18 @@ def reads_texts(assets: Mapping[str, Any]) -> bool:
     return "tokenizer" in assets
 
 
+def lengths_of(rows: Source) -> np.ndarray | None:
+    """int64 (N,): tokens of each row where rows are texts that differ in them; None where they do not."""
+    return rows.lengths() if isinstance(rows, tokens.Tokens) else None
+
+
+def order_of(rows: np.ndarray, assets: Mapping[str, Any]) -> np.ndarray | None:
+    """int64 (N,): rows of like length one after the other; None: as they come, for all are of one length."""
+    if not reads_texts(assets) or are_packed(assets):
+        return None
+    return np.argsort(tokens.lengths(rows), kind="stable")
+
+
 def are_packed(assets: Mapping[str, Any]) -> bool:
     """Whether a row is documents side by side, of which every token is to be told."""
     return bool(assets.get("is_packed"))

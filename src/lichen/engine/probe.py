@@ -84,13 +84,16 @@ def of_rows(
 
 
 def _in_order(lesson: Lesson, split: str, chosen: np.ndarray | None, device: str) -> Batches:
-    """Rows of a split in their order, or the chosen ones."""
+    """Rows of a split, or the chosen ones, each once and as they are."""
     rows = feeds.rows_of(lesson.data, split, lesson.assets)
     size = supervised.size_of(rows, lesson.assets)
     if chosen is None:
-        return batches.of(rows, batch_size=BATCH_SIZE, size=size, device=device, is_shuffled=False)
+        return batches.of(rows, batch_size=BATCH_SIZE, size=size, device=device, is_shuffled=False,
+                          lengths=feeds.lengths_of(rows))  # fmt: skip
+    lengths = feeds.lengths_of(rows)
     return Batches(
         images=torch.from_numpy(rows.batch(chosen, size)).to(device), device=device, is_shuffled=False,
+        lengths=None if lengths is None else torch.from_numpy(lengths[chosen]),
         targets=torch.from_numpy(rows.targets[chosen]).to(device),
         ids=torch.from_numpy(rows.ids[chosen].view(np.int64)).to(device), batch_size=BATCH_SIZE,
     )  # fmt: skip
@@ -119,7 +122,8 @@ def _features(module: nn.Module, lesson: Lesson, made: Batches, chosen: Executio
             x_BCHW = chosen.place_batch(lesson.task.inputs(batch.images, lesson.assets))
             parts.append(module.features(x_BCHW).float())  # type: ignore[operator]
             run.emit("progress", done=done, total=made.steps_per_epoch, phase="features")
-    return Features(values=torch.cat(parts), targets=made.targets, ids=made.ids)
+    values, order = torch.cat(parts), made.order(0).to(run.device)  # texts come by their length
+    return Features(values=values[torch.argsort(order)], targets=made.targets, ids=made.ids)
 
 
 def train(

@@ -107,6 +107,7 @@ def batches_of(
     return batches.of(
         rows, batch_size=batch_size, seed=seed, size=size_of(rows, assets), policy=data.policy or None,
         num_classes=len(data.labels), device=device, rank=rank, world=world,
+        lengths=feeds.lengths_of(rows),
         class_weights=weights_of(balance, rows.targets, len(data.labels), device),
         is_balanced=balance == "sampling",
     )  # fmt: skip
@@ -204,6 +205,8 @@ def judge(
         chosen = judged_rows(rows, num_rows)
         images, targets = rows.batch(chosen, size_of(rows, assets)), rows.targets[chosen]
 
+    if (order := feeds.order_of(images, assets)) is not None:
+        images, targets = images[order], targets[order]
     batch_size = at_once(JUDGE_ROWS, assets)
 
     def outputs(module: nn.Module) -> np.ndarray:
