@@ -1,0 +1,114 @@
+"""bert: an encoder of texts as BERT's files hold it: learnt places, norms after each half of a block.
+
+Without outputs it gives the mean of what its tokens stand for, which is what sentence encoders are read by;
+with `num_outputs` a head tells the kind of a text from that mean. The vector of the one segment that is read
+is a part of the places'.
+
+Papers: Devlin et al. 2019; Wang et al. 2020 (MiniLM); Reimers and Gurevych 2019, section 3 (mean).
+Shapes: B batch, T tokens, V different ones, D width, H heads, K width of a head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lichen.core.errors import OptionError
+
+TAKES = "tokens"
+PAD = 0
+
+
+class Block(nn.Module):
+    """x = norm(x + attention(x)), then the same with two dense layers."""
+
+    def __init__(self, width: int, num_heads: int, hidden: int, epsilon: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.after_attention = nn.LayerNorm(width, epsilon)
+        self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.after_mlp = nn.LayerNorm(width, epsilon)
+
+    def forward(self, x_BTD: Tensor, is_told_B11T: Tensor, dropout: nn.Dropout) -> Tensor:
+        q_BHTK, k_BHTK, v_BHTK = (
+            part(x_BTD).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for part in (self.query, self.key, self.value)
+        )
+        mixed_BHTK = functional.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, attn_mask=is_told_B11T)
+        x_BTD = self.after_attention(x_BTD + dropout(self.out(mixed_BHTK.transpose(1, 2).flatten(2))))
+        return self.after_mlp(x_BTD + dropout(self.down(functional.gelu(self.up(x_BTD)))))
+
+
+class Bert(nn.Module):
+    """head(mean(blocks(norm(tokens + places))))."""
+
+    def __init__(
+        self, blocks: list[Block], num_tokens: int, num_places: int, num_outputs: int, *, width: int,
+        epsilon: float, dropout: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.tokens = nn.Embedding(num_tokens, width, padding_idx=PAD)
+        self.places = nn.Embedding(num_places, width)
+        self.norm = nn.LayerNorm(width, epsilon)
+        self.blocks = nn.ModuleList(blocks)
+        self.head: nn.Module = nn.Linear(width, num_outputs) if num_outputs else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+
+    def features(self, x_BT: Tensor) -> Tensor:
+        is_told_BT1 = (x_BT != PAD)[..., None]
+        return (self.each(x_BT) * is_told_BT1).sum(1) / is_told_BT1.sum(1).clamp(min=1)
+
+    def each(self, x_BT: Tensor) -> Tensor:
+        """(B, T, D): what every token stands for among the others."""
+        is_told_BT = x_BT != PAD
+        is_told_BT[:, 0] = True  # an empty text is one PAD
+        place_T = torch.arange(x_BT.shape[1], device=x_BT.device)
+        x_BTD = self.dropout(self.norm(self.tokens(x_BT) + self.places(place_T)))
+        for block in self.blocks:
+            x_BTD = block(x_BTD, is_told_BT[:, None, None], self.dropout)
+        return x_BTD
+
+    def forward(self, x_BT: Tensor) -> Tensor:
+        return self.head(self.features(x_BT))
+
+
+def build(
+    *,
+    in_shape: tuple[int, int],
+    num_outputs: int = 0,
+    depth: int = 6,
+    width: int = 384,
+    num_heads: int = 12,
+    hidden: int | None = None,
+    num_places: int = 512,
+    epsilon: float = 1e-12,
+    dropout: float = 0.1,
+) -> nn.Module:
+    """A fresh net, as BERT starts.
+
+    Args:
+        in_shape: (T, V), how many tokens a text has at most and how many different ones there are.
+        num_outputs: 0: the mean itself, (B, D).
+        hidden: width of the dense layers; None: four times the width.
+        num_places: places that have a vector, T at least.
+
+    Raises:
+        OptionError: a width that the heads do not divide, or fewer places than tokens.
+    """
+    if width % num_heads:
+        raise OptionError(f"a width of {width} cannot be {num_heads} heads of equal width")
+    if num_places < in_shape[0]:
+        raise OptionError(f"a text of {in_shape[0]} tokens must have as many places, not {num_places}",
+                          hint=f"max_tokens={num_places}")  # fmt: skip
+    blocks = [Block(width, num_heads, hidden or 4 * width, epsilon) for _ in range(depth)]
+    net = Bert(blocks, in_shape[1], num_places, num_outputs, width=width, epsilon=epsilon, dropout=dropout)
+    for part in net.modules():
+        if isinstance(part, nn.Linear | nn.Embedding):
+            nn.init.normal_(part.weight, std=0.02)  # Devlin et al.'s
+        if isinstance(part, nn.Linear):
+            nn.init.zeros_(part.bias)
+    with torch.no_grad():
+        net.tokens.weight[PAD].zero_()
+    return net
