@@ -1,4 +1,4 @@
-"""languages: small language models and their data, for tests of what is done with one."""
+"""languages: small models of texts and their data, for tests of what is done with one."""
 
 from __future__ import annotations
 
@@ -54,3 +54,53 @@ def llama_folder(folder: Path, **change) -> Path:
     tensors = {name: tensor.contiguous() for name, tensor in llama.tensors_of(net).items()}
     save_file(tensors, folder / "model.safetensors")
     return folder
+
+
+BERT = {
+    "model_type": "bert", "hidden_act": "gelu", "hidden_size": 16, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 12, "layer_norm_eps": 1e-12,
+    "vocab_size": 40, "position_embedding_type": "absolute",
+}  # fmt: skip
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS, "##s", "##es"]
+
+
+def bert_folder(folder: Path, max_tokens: int = 10, **change) -> Path:
+    """A folder with a small sentence encoder that was never trained, as sentence-transformers saves one."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    made = Tokenizer(models.WordPiece(dict(zip(PIECES, range(40))), unk_token="[UNK]"))
+    made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    made.add_special_tokens(PIECES[:4])
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    made.save(str(folder / "tokenizer.json"))
+    config = {**BERT, **change}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": max_tokens}))
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_mean_tokens": True}))
+    save_file(_bert_tensors(config), folder / "model.safetensors")
+    return folder
+
+
+def _bert_tensors(config) -> dict[str, torch.Tensor]:
+    draws = torch.Generator().manual_seed(0)
+    width, hidden = config["hidden_size"], config["intermediate_size"]
+    tables = {"word": config["vocab_size"], "position": config["max_position_embeddings"], "token_type": 2}
+    shapes = {f"embeddings.{name}_embeddings.weight": (rows, width) for name, rows in tables.items()}
+    dense = {"attention.self.query": (width, width), "attention.self.key": (width, width),
+             "attention.self.value": (width, width), "attention.output.dense": (width, width),
+             "intermediate.dense": (hidden, width), "output.dense": (width, hidden)}  # fmt: skip
+    norms = ["embeddings.LayerNorm"]
+    for layer in range(config["num_hidden_layers"]):
+        for name, shape in dense.items():
+            shapes[f"encoder.layer.{layer}.{name}.weight"] = shape
+            shapes[f"encoder.layer.{layer}.{name}.bias"] = shape[:1]
+        norms += [f"encoder.layer.{layer}.{name}.LayerNorm" for name in ("attention.output", "output")]
+    shapes |= {f"{name}.{leaf}": (width,) for name in norms for leaf in ("weight", "bias")}
+    shapes["pooler.dense.weight"] = (width, width)
+    made = {name: torch.randn(shape, generator=draws) / 3 for name, shape in shapes.items()}
+    made["embeddings.word_embeddings.weight"] *= 6  # so that words are heard through two blocks of noise
+    return {name: tensor + ("Norm.weight" in name) for name, tensor in made.items()}

@@ -232,6 +232,10 @@ class Model(Value):
         """Answers as a person reads them, through the one path that `evaluate` and `serve` use."""
         return find.load("lichen.engine.answer:predict")(self, inputs)
 
+    def embed(self, inputs: Any) -> Any:
+        """Inputs as vectors of length 1, numpy float32 (N, D): a product of two is their cosine."""
+        return find.load("lichen.engine.embedding:embed")(self, inputs)
+
     def generate(
         self, prompts: Any, *, max_new_tokens: int = 100, temperature: float = 0.8, top_k: int | None = None,
         top_p: float | None = None, min_p: float | None = None, seed: int = 0,

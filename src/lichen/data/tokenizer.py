@@ -68,6 +68,7 @@ class Tokenizer:
         stops: say that a text is over.
         shift: what the library's numbers are away from ours.
         num_before: bytes that the first number of a text says beyond the text.
+        opening: numbers that stand before every text that is read as a whole. closing: those after it.
     """
 
     digest: str
@@ -77,6 +78,8 @@ class Tokenizer:
     stops: frozenset[int] = frozenset({END})
     shift: int = len(SPECIAL)
     num_before: int = 0
+    opening: tuple[int, ...] = ()
+    closing: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -106,12 +109,25 @@ class Tokenizer:
         return self.decode_bytes(numbers).decode("utf-8", "replace")
 
 
+_last: list[tuple[Mapping[str, Any], Tokenizer]] = []
+"""The asset that was asked about last: a foreign one may be half a megabyte, whose digest takes its time."""
+
+
 def of(asset: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer of an asset, made once per process.
 
     Raises:
         UsageError: the asset describes none.
     """
+    for seen, made in _last:
+        if seen is asset:
+            return made
+    found = _of(asset)
+    _last[:] = [(asset, found)]
+    return found
+
+
+def _of(asset: Mapping[str, Any]) -> Tokenizer:
     try:
         if asset["kind"] in foreign.KINDS:
             return _foreign(digest_json(asset), json.dumps(asset))
@@ -141,9 +157,10 @@ def written(asset: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=8)
 def _foreign(digest: str, asset: str) -> Tokenizer:
-    made = foreign.of(json.loads(asset), _letters())
+    told = json.loads(asset)
+    made, (opening, closing) = foreign.of(told, _letters()), told.get("around", ((), ()))
     return Tokenizer(digest, made.bytes_of, made.backend, end=made.end, stops=made.stops, shift=0,
-                     num_before=made.num_before)  # fmt: skip
+                     num_before=made.num_before, opening=tuple(opening), closing=tuple(closing))  # fmt: skip
 
 
 @lru_cache(maxsize=8)

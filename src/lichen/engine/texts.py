@@ -1,6 +1,6 @@
 """texts: what a person hands in becomes the numbers that a net takes.
 
-Shapes: T numbers of a text.
+Shapes: B texts of a batch, T numbers of a text.
 """
 
 from __future__ import annotations
@@ -10,10 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from lichen.core.errors import DataError, NotFoundError
 from lichen.data import packing, tokenizer, tokens
 from lichen.data.files import read_bytes
+from lichen.data.tokenizer import PAD
+
+
+def cut(batch_BT: Tensor) -> Tensor:
+    """int32 (B, T): texts without what fills all of them up; as they are where a graph is written of it."""
+    if torch.compiler.is_exporting():
+        return batch_BT
+    is_told_T = (batch_BT != PAD).any(0)
+    return batch_BT[:, : max(1, int(is_told_T.sum()))]  # texts begin at the left and have no gaps
 
 
 def typed(text: str, piped: bytes | None) -> list[Any]:

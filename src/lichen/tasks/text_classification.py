@@ -15,8 +15,7 @@ from torch import Tensor
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import OptionError
-from lichen.data.tokenizer import PAD
-from lichen.engine import classes
+from lichen.engine import classes, texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +56,7 @@ class TextClassification:
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
         """int32 (B, T) cut to the longest text of the batch."""
-        is_told_T = (batch != PAD).any(0)
-        return batch[:, : max(1, int(is_told_T.sum()))]  # texts begin at the left and have no gaps
+        return texts.cut(batch)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross entropy per row (B,) of outputs (B, K)."""
