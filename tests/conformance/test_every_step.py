@@ -26,7 +26,7 @@ SMALL = {
     "num_envs": 2,
 }
 """Options by name that keep a run short, whatever the step."""
-OF_TEXTS = ("prepare.bpe", "pretrain.language")
+OF_TEXTS = ("prepare.bpe", "pretrain.language", "adapt.head")
 """Steps that take data of texts; the others take pictures, or what an agent saw and did."""
 OF_OBSERVATIONS = ("decide.clone",)
 CONTINUOUS = ("decide.sac",)
@@ -57,6 +57,10 @@ def made_of(read, rows):
     found = {"Dataset": rows}
     if read.address in OF_TEXTS:
         found["Model"] = step.by_address("prepare.bpe")(rows, size=260)
+        if read.address.startswith("adapt."):
+            found["Model"] = step.by_address("pretrain.train")(
+                rows, found["Model"], net="bag", task="text_classification", epochs=1
+            )
     elif any("Model" in taken.kinds for taken in read.values):
         found["Model"] = trained()
     if any(taken.kinds == ("Program",) for taken in read.values):
