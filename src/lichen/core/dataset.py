@@ -22,7 +22,8 @@ class Dataset(Value):
     `manifest["splits"][name]` is `{"num_rows", "digest", "rows": {"blob"}, "index": {"blob"}}`: `rows` packs
     16 bytes per row, `index` says where the reader finds each (file and position, or offsets into a blob).
     A split whose rows lie elsewhere than those of the others names its own `reader`; `provenance` says of
-    each row where it comes from, and `num_synthetic` how many were drawn from a generator.
+    each row where it comes from, `num_synthetic` how many were drawn from a generator, and `removed` which
+    rows were taken out and why.
 
     Args:
         root: the folder or file the rows lie under; not part of the digest. None when blobs hold them.
@@ -119,6 +120,8 @@ class Dataset(Value):
         facts = {name: count_text(self.num_rows(name)) for name in SPLITS if name in self.splits}
         if self.num_synthetic:
             facts["synthetic"] = count_text(self.num_synthetic)
+        if num_removed := sum(split.get("removed", {}).get("num_rows", 0) for split in self.splits.values()):
+            facts["removed"] = count_text(num_removed)
         if self.labels:
             facts["labels"] = str(len(self.labels))
         if self.policy:

@@ -88,6 +88,7 @@ READER = {"name": str, "options": Each(text_or_none)}
 SPLIT = {
     "num_rows": natural, "digest": blob, "rows": PIECE, "index?": PIECE, "content?": PIECE, "reader?": READER,
     "provenance?": {"names": [str], "blob": blob}, "num_synthetic?": natural,
+    "removed?": {"num_rows": natural, "blob": blob},
 }  # fmt: skip
 IMAGE = {"channels": natural, "height": Maybe(natural), "width": Maybe(natural)}
 PART = {"net": Maybe(str), "options": dict, "weights": Each(tensor), "base?": blob, "adapter?": dict}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, OptionError
 from lichen.data import manifest, sources, splits
 from lichen.data import rows as decoded
+from lichen.data.near import removal
 from lichen.data.near import report as near
 from lichen.data.scan import Part, Scan
 
@@ -39,6 +41,7 @@ class Plan:
     validation: float = 0.1
     test: float = 0.2
     duplicates: str = "drop"
+    near: str = "keep"
     num_train: int | None = None
     keep: bool = False
 
@@ -77,8 +80,18 @@ def load(name: str, plan: Plan, *, note: Callable[[str], None]) -> Dataset:
         parts, reader=reader, options=scan.options, columns=scan.columns, shape=scan.shape, names=scan.names,
         root=place.path,
     )  # fmt: skip
+    data = kept(data, parts, scan) if plan.keep else data
+    data = apart(data, note) if plan.near == "drop" else data
     near.report(data, note)
-    return kept(data, parts, scan) if plan.keep else data
+    return data
+
+
+def apart(data: Dataset, note: Callable[[str], None]) -> Dataset:
+    """The same without rows of train and validation that are near those which judge them."""
+    for name, found in removal.of_judges(data, note).items():
+        if found.told:
+            data = manifest.only(data, name, found.kept, removed=partial(removal.recorded, data, name, found))
+    return data
 
 
 def scanned(place: sources.Place, options: Mapping[str, Any]) -> tuple[str, Scan]:

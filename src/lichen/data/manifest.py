@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -92,16 +92,28 @@ def entry(
     }
 
 
-def only(data: Dataset, split: str, rows: np.ndarray) -> Dataset:
-    """The data with some rows of a split, which lie where they lay."""
+def only(
+    data: Dataset,
+    split: str,
+    rows: np.ndarray,
+    *,
+    removed: Callable[[Memory], Mapping[str, Any] | None] = lambda memory: None,
+) -> Dataset:
+    """The data with some rows of a split, which lie where they lay.
+
+    Args:
+        removed: puts what is told of the others into a memory, and gives the entry that names it.
+    """
     places, targets = located(data, split)
     kept = Part(
         digests=digests(data, split)[rows], labels=[""] * len(rows), files=places.files,
         file=places.file[rows], position=places.position[rows], length=places.length[rows],
     )  # fmt: skip
     memory, was = Memory(), data.splits[split]
-    held = {name: was[name] for name in ("content", "reader") if name in was}
+    held = {name: was[name] for name in ("content", "reader", "removed") if name in was}
     told = {**entry(kept, targets[rows], memory, None), **held}
+    if (said := removed(memory)) is not None:
+        told["removed"] = said
     whole = {**data.manifest, "splits": {**data.splits, split: told}}
     return replace(data, manifest=whole, blobs=Chain((memory, data.blobs)), made=None)
 

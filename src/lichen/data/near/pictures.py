@@ -72,6 +72,11 @@ def fingerprints(rows: Images, chosen: np.ndarray) -> np.ndarray:
     return np.concatenate([thumbnails(rows.batch(span, SIDE)) for span in spans])
 
 
+def taken(thumbnails_NSS: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Those of some rows."""
+    return thumbnails_NSS[chosen]
+
+
 def compared(judge_NSS: np.ndarray, rows_NSS: np.ndarray) -> list[Likeness]:
     """How rows of two splits are alike."""
     return [near_duplicates(pairs(judge_NSS, rows_NSS))]

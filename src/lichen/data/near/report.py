@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import LichenError
+from lichen.core.errors import LichenError, UsageError
 from lichen.data import rows as decoded
 from lichen.data.images import Images
 from lichen.data.near import pictures, texts
@@ -26,7 +26,7 @@ def report(data: Dataset, note: Callable[[str], None]) -> None:
         found = {name: decoded.read(data, name) for name in data.splits if data.num_rows(name)}
         if any(isinstance(rows, Observations) for rows in found.values()):
             return
-        kind: Any = pictures if all(isinstance(rows, Images) for rows in found.values()) else texts
+        kind = kind_of(next(iter(found.values())))
         chosen = {name: kind.sample(rows) for name, rows in found.items()}
         seen = {name: kind.fingerprints(rows, chosen[name]) for name, rows in found.items()}
     except LichenError as error:  # what reads the row will say it again, and stop
@@ -42,6 +42,17 @@ def report(data: Dataset, note: Callable[[str], None]) -> None:
             note(f"near duplicates were looked for among {len(chosen[name])} of {rows.num_rows} {name} rows")
 
 
+def kind_of(rows: decoded.Rows) -> Any:
+    """What compares rows of a kind.
+
+    Raises:
+        UsageError: nothing does.
+    """
+    if isinstance(rows, Observations):
+        raise UsageError("near duplicates are looked for among pictures or texts, not observations")
+    return pictures if isinstance(rows, Images) else texts
+
+
 def _said(
     likeness: Likeness,
     judge: decoded.Rows,
@@ -55,12 +66,12 @@ def _said(
     if not is_other.any():
         return None
     best = int(np.flatnonzero(is_other)[likeness.pairs.distance[is_other].argmin()])
-    both = f"{_place(judge, left[best])} and {_place(rows, right[best])}"
+    both = f"{place(judge, left[best])} and {place(rows, right[best])}"
     count = len(np.unique(left[is_other]))
     alike = likeness.one if count == 1 else likeness.many
     return f"{count} {judge.split} {alike} {rows.split} (kept), such as {both}"
 
 
-def _place(rows: decoded.Rows, row: int) -> str:
+def place(rows: decoded.Rows, row: int) -> str:
     """The file of a row below the data's folder, and its place in it."""
     return rows.located.below(row) or f"{rows.split}, row {row}"

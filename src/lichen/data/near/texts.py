@@ -76,6 +76,17 @@ def fingerprints(rows: Texts, chosen: np.ndarray) -> Shingles:
     return Shingles(row_S[first], code_S[first], key_S, np.bincount(row_S[first], minlength=start))
 
 
+def taken(found: Shingles, chosen: np.ndarray) -> Shingles:
+    """Those of some rows, which are numbered anew."""
+    number = np.full(len(found.size), -1, np.int64)
+    number[chosen] = np.arange(len(chosen))
+    row_S = number[found.row]
+    row_S, code_S = row_S[row_S >= 0], found.code[row_S >= 0]
+    key_S = _key(row_S, code_S)
+    order = np.argsort(key_S)
+    return Shingles(row_S[order], code_S[order], key_S[order], found.size[chosen])
+
+
 def compared(judge: Shingles, rows: Shingles) -> list[Likeness]:
     """How rows of two splits are alike: near, and of the others those that occur inside one."""
     left, right = candidates(judge, rows)

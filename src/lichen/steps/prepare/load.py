@@ -27,6 +27,7 @@ def load(
     validation: Fraction = 0.1,
     test: Fraction = 0.2,
     duplicates: Literal["drop", "refuse", "keep"] = "drop",
+    near: Literal["keep", "drop"] = "keep",
     num_train: Count | None = None,
     keep: bool = False,
     run: Run,
@@ -34,7 +35,7 @@ def load(
     """Loads a dataset; a missing validation or test split is carved by hash, so new rows never move old ones.
 
     Near duplicates across splits (pictures encoded anew, brighter, moved, cropped, mirrored; texts with words
-    changed, in other case, or inside others) are kept and reported.
+    changed, in other case, or inside others) are reported, and kept unless told otherwise.
 
     Args:
         source: a file or folder, its name under `$LICHEN_DATA`, `digits`, or `hf:org/name` on the hub.
@@ -50,6 +51,8 @@ def load(
         test: the same for test.
         duplicates: what to do with rows that stand in two splits: drop them from the one that is judged,
             refuse the data, or keep them.
+        near: drop takes out rows of train, and of validation, that nearly equal a row which judges them;
+            which they were stays in the data.
         num_train: keep this many train rows, each class in its share; None keeps all.
         keep: copy the rows into the store, so that they outlive their files.
     """
@@ -65,6 +68,7 @@ def load(
         validation=validation,
         test=test,
         duplicates=duplicates,
+        near=near,
         num_train=num_train,
         keep=keep,
     )
