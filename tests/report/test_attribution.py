@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import lives
 
 from lichen.core import session
+from lichen.core.model import Model
 from lichen.engine import attribution as engine
 from lichen.report import attribution, findings
 
@@ -75,3 +77,10 @@ def test_what_cannot_be_shown_is_said_in_a_line(found, monkeypatch):
     monkeypatch.setitem(sys.modules, "captum", None)
     said = attribution.attribution(found)
     assert "pip install" in said and "lichen[explain]" in said and "<img" not in said
+
+
+def test_answers_about_texts_are_not_explained_and_the_page_says_so():
+    about = {"tokenizer": {"kind": "bpe", "special": [], "merges": []}, "max_tokens": 4, "labels": ["a", "b"]}
+    model = Model.build(net="gru", options={}, weights={}, task="text_classification", assets=about)
+    life = SimpleNamespace(models=[SimpleNamespace(value=model)], labels=["a", "b"])
+    assert "Only answers about pictures" in str(attribution.attribution(life))
