@@ -72,7 +72,7 @@ def test_it_leaves_as_files_that_answer_as_it_does(lichen, file, tmp_path):
     assert said.code == 0 and "bit by bit" in said.out
     assert "by the tokenizer in model.json" in (tmp_path / "out" / "README.txt").read_text()
     said = lichen("export", file, "--out", tmp_path / "onnx")
-    assert said.code == 2 and "models of texts are not written as onnx yet" in said.err
+    assert said.code == 2 and "that go on with texts are not written as onnx yet" in said.err
     said = lichen("export", file, "--out", tmp_path / "llama", "--format", "llama")
     assert said.code == 2 and "which a Llama cannot" in said.err
 

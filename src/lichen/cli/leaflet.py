@@ -38,7 +38,7 @@ checked  {checked}
 
 def _of_texts(value: Model | Program, format: str, title: str, checked: str) -> str:
     length, num_tokens = feeds.in_shape(value.assets)
-    place = {"lichen": "model.lichen", "llama": "tokenizer.json"}.get(format, "model.json")
+    place = {"lichen": "model.lichen", "safetensors": "model.json"}.get(format, "tokenizer.json")
     return f"""{title}
 
 input    int32 (N, T): tokens of N texts, {length} at most, of {num_tokens} different ones

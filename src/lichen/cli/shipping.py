@@ -24,6 +24,7 @@ from lichen.core.program import Program
 from lichen.core.session import Session
 from lichen.core.value import size_text
 from lichen.core.valuefile import read
+from lichen.data import tokenizer
 from lichen.engine import answer, backend, feeds, llamafolder, parity, runtimes, supervised
 
 TOLERANCE = 1e-5
@@ -114,9 +115,10 @@ def _converted(
                 hint=f"--format {value.format}, or export the Model that it was made from",
             )
         return value
-    if feeds.reads_texts(value.assets):
+    if feeds.are_packed(value.assets):
         raise UsageError(
-            f"models of texts are not written as {format} yet", hint="--format safetensors, lichen, or llama"
+            f"models that go on with texts are not written as {format} yet",
+            hint="--format safetensors, lichen, or llama",
         )
     if data is None:
         raise UsageError("the data that an export is checked on are not here", hint=_where(value))
@@ -228,4 +230,7 @@ def _write_words(value: Model | Program, part: Path, format: str, name: str, che
     labels = value.assets.get("labels")
     if labels is not None:
         (part / "labels.json").write_text(json.dumps(labels, ensure_ascii=False), encoding="utf-8")
+    if feeds.reads_texts(value.assets) and isinstance(value, Program) and format != "lichen":
+        written = tokenizer.written(value.assets["tokenizer"])
+        (part / "tokenizer.json").write_text(written, encoding="utf-8")
     (part / "README.txt").write_text(leaflet.of(value, format, name, checked), encoding="utf-8")

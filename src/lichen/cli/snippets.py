@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from lichen.core.model import Model
 from lichen.core.program import Program
+from lichen.data import tokenizer
 
 
 def of(value: Model | Program, format: str) -> str:
     """Python that answers about one picture, text or observation with nothing but the runtime."""
-    if "tokenizer" in value.assets:
+    if "tokenizer" in value.assets and (isinstance(value, Model) or format == "lichen"):
         return {"lichen": TEXTS_LICHEN, "llama": TEXTS_LLAMA}.get(format, TEXTS_SAFETENSORS)
     is_policy = "observation_shape" in value.assets
     if format == "lichen":
         return ACTS_LICHEN.format(shape=value.assets["observation_shape"]) if is_policy else LICHEN
-    asked = SAYS if "labels" in value.assets else TELLS
+    asked = SAYS if value.assets.get("labels") else TELLS
     if isinstance(value, Model):
         return _head(value) + SAFETENSORS + (SEEN if is_policy else NORMAL) + asked
     alone = {"onnxruntime": ONNXRUNTIME, "executorch": EXECUTORCH, "torch": TORCH}
@@ -25,9 +26,12 @@ def of(value: Model | Program, format: str) -> str:
 
 
 def _head(value: Model | Program) -> str:
-    """One row: a picture from its file, or an observation of nothing."""
+    """One row: a text, a picture from its file, or an observation of nothing."""
     if "observation_shape" in value.assets:
         return OBSERVATION.format(shape=tuple(value.assets["observation_shape"]))
+    if "tokenizer" in value.assets:
+        has_around = bool(tokenizer.of(value.assets["tokenizer"]).opening)
+        return TEXT.format(around=has_around, length=value.assets["max_tokens"])
     channels, height, width = value.assets["image_shape"]
     mode, axes = ("L", "[None, None]") if channels == 1 else ("RGB", ".transpose(2, 0, 1)[None]")
     return PICTURE.format(mode=mode, width=width, height=height, axes=axes)
@@ -40,6 +44,12 @@ row = numpy.ascontiguousarray(numpy.asarray(picture){axes})
 """
 OBSERVATION = """import json, numpy
 row = numpy.zeros((1, *{shape}), "float32")  # what is seen
+"""
+TEXT = """import json, numpy
+from tokenizers import Tokenizer
+read = Tokenizer.from_file("tokenizer.json")
+read.no_padding()
+row = numpy.array([read.encode("a text", add_special_tokens={around}).ids[:{length}]], numpy.int32)
 """
 SAYS = """print(json.load(open("labels.json"))[int(outputs[0].argmax())])
 """

@@ -61,6 +61,10 @@ class Tokens:
         chosen = np.asarray(indices, dtype=np.int64)
         return self.whole()[chosen] if self.fits() else self._filled(list(self.rows.encoded(chosen)))
 
+    def describe(self, row: int) -> str:
+        """The file and place of a row, as errors show it."""
+        return self.rows.describe(row)
+
     def lengths(self) -> np.ndarray | None:
         """int64 (N,): numbers of every row before what fills it up; None where they are not in memory."""
         return lengths(self.whole()) if self.fits() else None

@@ -20,7 +20,7 @@ from lichen.core.errors import DataError, LichenError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.protocols import SelfSupervised
-from lichen.engine import backend, feeds, memory, pictures, runtimes, supervised
+from lichen.engine import backend, feeds, memory, pictures, runtimes, supervised, texts
 from lichen.engine.task import task_of
 
 KEPT = 4
@@ -131,6 +131,8 @@ def _of_model(model: Model, device: str) -> Runner:
 def _of_program(program: Program, threads: int | None) -> Runner:
     run = runtimes.load(program.runtime, program.files(), threads=threads, precision=program.precision)
     task, assets = task_of(program.task), dict(program.assets)
+    if "tokenizer" in assets and not feeds.are_packed(assets):
+        return lambda rows_BT: run(texts.trimmed(rows_BT))
     if not isinstance(task, SelfSupervised):
         return run
     return lambda rows_BT: task.kept(

@@ -204,9 +204,10 @@ def _told(replies: list[dict[str, Any]]) -> list[Any]:
 
 
 def _are_alike(one: Any, other: Any, tolerance: float) -> bool:
-    """Equal; continuous actions as close as outputs must be; no pixel apart by more than its rounding."""
-    if isinstance(one, dict) and "action" in one:
-        return np.allclose(one["action"], other["action"], rtol=tolerance, atol=tolerance)
+    """Equal; actions and vectors as close as outputs must be; no pixel apart by more than its rounding."""
+    for name in ("action", "embedding"):
+        if isinstance(one, dict) and name in one:
+            return np.allclose(one[name], other[name], rtol=tolerance, atol=tolerance)
     if not (isinstance(one, dict) and "picture" in one and "picture" in other):
         return one == other
     left, right = (png.decode_uri(said["picture"]) for said in (one, other))

@@ -18,11 +18,12 @@ from torch.export import ExportedProgram
 from lichen.core.errors import StepError, UsageError, missing_package
 from lichen.core.model import Model
 from lichen.core.protocols import Task
-from lichen.engine import backend, executorchfile, feeds, onnxfile, runtimes, torchfile, views
+from lichen.engine import backend, executorchfile, feeds, onnxfile, runtimes, texts, torchfile, views
 from lichen.engine.quiet import quietly
 from lichen.engine.task import task_of
 
-INPUT, OUTPUT, ROWS = "pixels", "outputs", "rows"
+INPUT, OUTPUT, ROWS, TOKENS = "pixels", "outputs", "rows", "tokens"
+FEWEST = texts.FEWEST
 WEIGHT_LIMIT_BYTES = 1_900_000_000
 """A protobuf file ends at 2 GB."""
 
@@ -55,10 +56,11 @@ def _row(model: Model) -> np.ndarray:
     """What a net is traced with.
 
     Raises:
-        UsageError: it reads texts, which no graph turns into numbers.
+        UsageError: it goes on with texts, token by token.
     """
-    if "tokenizer" in model.assets:
-        raise UsageError("this takes models of pictures or observations; this one reads texts")
+    if feeds.are_packed(model.assets):
+        raise UsageError("this takes models that answer once per row; this one goes on with texts",
+                         hint="lichen export NAME --format llama")  # fmt: skip
     return feeds.blank(model.assets)
 
 
@@ -92,7 +94,7 @@ def of_module(module: nn.Module, row: np.ndarray) -> bytes:
     try:
         with quietly(), torch.random.fork_rng([]):
             made = torch.onnx.export(
-                module, (pixels,), dynamo=True, dynamic_shapes=({0: torch.export.Dim(ROWS)},),
+                module, (pixels,), dynamo=True, dynamic_shapes=(_open(row, torch.export.Dim(ROWS)),),
                 input_names=[INPUT], output_names=[OUTPUT], opset_version=onnxfile.OPSET, verbose=False,
             )  # fmt: skip
     except ImportError as error:
@@ -115,10 +117,16 @@ def exported(module: nn.Module, row: np.ndarray, max_rows: int | None = None) ->
     rows = torch.export.Dim(ROWS, min=1, max=max_rows)
     try:
         with quietly(), torch.random.fork_rng([]), torch.no_grad():
-            return torch.export.export(module, (pixels,), dynamic_shapes=({0: rows},))
+            return torch.export.export(module, (pixels,), dynamic_shapes=(_open(row, rows),))
     except (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError,
             torch._dynamo.exc.TorchDynamoException) as error:  # fmt: skip
         raise _unsayable(error) from error
+
+
+def _open(row: np.ndarray, rows: Any) -> dict[int, Any]:
+    """What a graph leaves open: how many rows there are and, of texts, how many tokens the longest has."""
+    is_text = row.ndim == 1 and row.dtype == np.int32 and len(row) > FEWEST
+    return {0: rows, 1: torch.export.Dim(TOKENS, min=FEWEST, max=len(row))} if is_text else {0: rows}
 
 
 def _first_call(module: nn.Module, row: np.ndarray) -> Tensor:

@@ -15,6 +15,7 @@ from lichen.core.errors import GateError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data.images import Images
+from lichen.data.tokens import Tokens
 from lichen.engine import answer, feeds, intervals, supervised, symptoms
 from lichen.engine.codes import Codes
 from lichen.engine.task import task_of
@@ -113,7 +114,9 @@ class Reference:
         return isinstance(self.rows, Images | Codes)
 
     def inputs(self, rows: np.ndarray) -> list[Any]:
-        """Rows as someone who asks hands them in: pictures as they are stored, else as the net takes them."""
+        """Rows as someone hands them in: pictures and texts as stored, others as the net takes them."""
+        if isinstance(self.rows, Tokens):
+            return self.rows.rows.batch(rows)
         return list(self.rows.encoded(rows) if self.has_pictures else self.images_NCHW[rows])
 
     def require_close(self, program: Program, max_drop: float) -> Pairing:

@@ -18,6 +18,14 @@ from lichen.data import packing, tokenizer, tokens
 from lichen.data.files import read_bytes
 from lichen.data.tokenizer import PAD
 
+FEWEST = 2
+"""Tokens that a graph is asked about at least: one alone would be a case of its own when it is written."""
+
+
+def trimmed(rows_BT: np.ndarray, fewest: int = FEWEST) -> np.ndarray:
+    """int32 (B, T): texts without what fills all of them up, but so many numbers."""
+    return rows_BT[:, : max(fewest, int((rows_BT != PAD).sum(1).max()))]
+
 
 def cut(batch_BT: Tensor) -> Tensor:
     """int32 (B, T): texts without what fills all of them up; as they are where a graph is written of it."""

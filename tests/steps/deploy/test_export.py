@@ -1,5 +1,7 @@
 """test_export: what is shipped answers as what was trained, whatever runs it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ from lichen.core.errors import GateError, UsageError
 from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.data import arrays
-from lichen.engine import answer, evaluate, graph, programs
+from lichen.engine import answer, evaluate, gate, graph, programs
+from lichen.engine.parity import Reference
 
 export = by_address("deploy.export")
 
@@ -151,3 +154,52 @@ def test_a_graph_that_is_not_the_model_never_leaves(life, monkeypatch):
     monkeypatch.setattr(graph, "onnx_of", without_normalisation)
     with session.using(Session()), pytest.raises(GateError, match="the export must answer as the model"):
         export(model, data)
+
+
+def reviews():
+    draws = np.random.default_rng(0)
+    words, labels = {0: ["dull", "flat", "cold"], 1: ["warm", "deft", "bright"]}, draws.integers(0, 2, 150)
+    rows = [" ".join([*draws.choice(words[label], draws.integers(1, 9)), f"{row}"])
+            for row, label in enumerate(labels)]  # fmt: skip
+    return arrays.texts(rows, labels, labels=["unkind", "kind"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["bag", "gru", "encoder"])
+def test_a_model_of_texts_answers_as_it_does_whatever_the_longest_text(net):
+    data = reviews()
+    small = {"bag": {"width": 8, "num_pairs": 32}, "gru": {"width": 8, "embedded": 8},
+             "encoder": {"width": 16, "num_heads": 2, "depth": 1}}  # fmt: skip
+    with session.using(Session()):
+        teller = by_address("prepare.bpe")(data, size=280)
+        model = by_address("pretrain.train")(
+            data, teller, net=net, net_options=small[net], epochs=2, task="text_classification",
+            optimizer="adamw", precision="float32",
+        )  # fmt: skip
+        for runtime in ("onnxruntime", "openvino"):
+            program = export(model, data, runtime=runtime)
+            texts = ["warm", "", "cold " * 40, "a deft film, 4 stars"]
+            for text in texts:
+                (wanted,), (found,) = model.predict(text), answer.predict(program, text)
+                assert found["label"] == wanted["label"]
+                assert found["confidence"] == pytest.approx(wanted["confidence"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_an_export_with_another_tokenizer_does_not_leave():
+    """Planted: the graph is sound, but texts become other numbers on the path that serves."""
+    data = reviews()
+    with session.using(Session()):
+        teller = by_address("prepare.bpe")(data, size=290)
+        model = by_address("pretrain.train")(
+            data, teller, net="bag", net_options={"width": 8, "num_pairs": 32}, epochs=8, rate=0.03,
+            task="text_classification", optimizer="adamw", precision="float32",
+        )  # fmt: skip
+        files = programs.files_of(model)["onnx"]
+        program = programs.build(model, files, runtime="onnxruntime", precision="float32")
+        terms = gate.Terms(tolerance=1e-4, max_drop=0.0, max_flips=0.0)
+        assert gate.require_answers(Reference(model, data), program, terms)
+        bytes_alone = {**teller.assets["tokenizer"], "merges": []}
+        other = {**program.manifest, "assets": {**program.assets, "tokenizer": bytes_alone}}
+        with pytest.raises(GateError, match="answered otherwise"):
+            gate.require_answers(Reference(model, data), replace(program, manifest=other), terms)
