@@ -116,6 +116,10 @@ class Dataset(Value):
         """The rows of a split: `lichen.data.images.Images` or `lichen.data.texts.Texts`."""
         return find.load("lichen.data.rows:read")(self, split)
 
+    def removed(self, split: str = "train") -> list[dict[str, Any]]:
+        """Of each row that was taken out of a split: its place and digest, and for which row it left."""
+        return find.load("lichen.data.near.removal:removed")(self, split)
+
     def facts(self) -> dict[str, str]:
         facts = {name: count_text(self.num_rows(name)) for name in SPLITS if name in self.splits}
         if self.num_synthetic:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lichen as li
-from lichen.core.errors import UsageError
+from lichen.core.errors import DataError, UsageError
 from lichen.data.near import removal
 
 WORDS = np.array(
@@ -14,8 +14,8 @@ WORDS = np.array(
 
 def sentences(num_rows, seed):
     draws = np.random.default_rng(seed)
-    return [" ".join(f"{word}{digit}" for word, digit in zip(draws.choice(WORDS, 12), draws.integers(0, 9, 12)))
-            for _ in range(num_rows)]  # fmt: skip
+    words = draws.choice(WORDS, (num_rows, 12)), draws.integers(0, 9, (num_rows, 12)).astype(str)
+    return [" ".join(row) for row in np.strings.add(*words)]
 
 
 def changed(text, number):
@@ -36,7 +36,7 @@ def planted(copies=0):
     splits = ["train"] * len(train) + ["validation"] * 20 + ["test"] * 10
     labels = [str(row % 2) for row in range(len(splits))]
     labels[80:90] = ["0"] * 10
-    return li.texts([*train, *held], labels, splits=splits)  # fmt: skip
+    return li.texts([*train, *held], labels, splits=splits)
 
 
 def test_every_planted_copy_leaves_train_and_no_other_row():
@@ -108,6 +108,13 @@ def test_loading_may_drop_what_is_near_test(tmp_path):
     told = removal.removed(less)
     assert {one["split"] for one in told} == {"test"} and len(removal.removed(less, "validation")) == 3
     assert li.load(tmp_path, near="drop", keep=True).rows("train").texts == less.rows("train").texts
+
+
+def test_data_of_which_nothing_is_left_are_refused():
+    rows = [f"{text}!" for text in ("moss on bark grows", "Moss on bark grows", "MOSS on bark grows")]
+    data = li.texts([*rows, "moss on bark grows"], list("xyxy"), splits=["train"] * 3 + ["validation"])
+    with pytest.raises(DataError, match="every train row equals(.|\n)*farthest"):
+        li.prepare.deduplicate(data)
 
 
 def test_what_an_agent_saw_has_no_near_rows():

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import UsageError
+from lichen.core.errors import DataError, UsageError
 from lichen.core.value import Memory
 from lichen.data import rows as decoded
 from lichen.data.near import report
@@ -167,6 +167,7 @@ def of_train(data: Dataset, *, farthest: float | None, note: Note) -> Removal:
 
     Raises:
         UsageError: rows are what an agent saw, or some were drawn from a generator.
+        DataError: no row is left.
     """
     rows = data.rows("train")
     if data.num_synthetic:
@@ -179,4 +180,6 @@ def of_train(data: Dataset, *, farthest: float | None, note: Note) -> Removal:
         near_judges(found, data.rows("validation"), farthest)
     near_within(found, farthest)
     tell(found, note)
+    if not found.is_kept.any():
+        raise DataError("every train row equals or is near another row", hint="a smaller `farthest`")
     return found

@@ -29,6 +29,7 @@ def deduplicate(data: Dataset, *, farthest: Fraction | None = None, run: Run) ->
 
     Raises:
         UsageError: rows are what an agent saw, or some were drawn from a generator.
+        DataError: no row is left.
     """
     found = removal.of_train(data, farthest=farthest, note=lambda text: run.emit("note", text=text))
     told = partial(removal.recorded, data, "train", found)
