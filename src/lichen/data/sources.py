@@ -30,7 +30,8 @@ _index_of: dict[Path, Path] = {}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a source lies: `kind` is `folder`, `shared` (under $LICHEN_DATA), `built-in` or `hub`."""
+    """Where a source lies: `kind` is `folder`, `shared` (under $LICHEN_DATA), `built-in`, `package`
+    or `hub`."""
 
     path: Path
     kind: str
@@ -82,6 +83,8 @@ def _model(name: str, here: Path, shared: str | None, *, refresh: bool) -> Place
     for kind, base in (("folder", here), ("shared", Path(shared) if shared else None)):
         if base and not (kind == "shared" and _climbs(name)) and (path := _existing(base, name)):
             return Place(path, kind, MODEL + name)
+    if name in pretrained.MODELS:
+        return Place(pretrained.packaged_model(name), "package", MODEL + name)
     if ".." in name or not HUB_NAME.fullmatch(name):
         raise NotFoundError(f"no model lies at `{name}`", hint="hf/FOLDER, or hf/org/name of the hub")
     return Place(_hub(name, refresh=refresh, kind="model", patterns=MODEL_FILES), "hub", MODEL + name)
