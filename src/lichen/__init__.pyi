@@ -104,6 +104,18 @@ class _Adapt:
     ) -> Model:
         """a trained model learns other rows or labels: a new head first, then what is not frozen"""
         ...
+    def head(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        task: str = ...,
+        kind: Literal['linear', 'mlp', 'cosine'] = ...,
+        max_tokens: int | None = ...,
+        seed: int = ...,
+    ) -> Model:
+        """give a model of texts a fresh head for the labels of the data, so that it can learn to tell them"""
+        ...
     def merge(
         self,
         model: Model,
@@ -533,6 +545,14 @@ class _Prepare:
     ) -> Model:
         """learn a tokenizer of byte pairs, which loses nothing on any text"""
         ...
+    def deduplicate(
+        self,
+        data: Dataset,
+        *,
+        farthest: float | None = ...,
+    ) -> Dataset:
+        """take out of train what it says or shows twice, or nearly as validation does"""
+        ...
     def environment(
         self,
         *,
@@ -558,6 +578,7 @@ class _Prepare:
         validation: float = ...,
         test: float = ...,
         duplicates: Literal['drop', 'refuse', 'keep'] = ...,
+        near: Literal['keep', 'drop'] = ...,
         num_train: int | None = ...,
         keep: bool = ...,
     ) -> Dataset:
@@ -595,7 +616,7 @@ class _Pretrain:
         self,
         source: str = ...,
     ) -> Model:
-        """take a language model that someone trained, with its tokenizer, into the record"""
+        """take a language model or a sentence encoder of others, with its tokenizer, into the record"""
         ...
     def language(
         self,
@@ -813,6 +834,7 @@ def load(
     validation: float = ...,
     test: float = ...,
     duplicates: Literal['drop', 'refuse', 'keep'] = ...,
+    near: Literal['keep', 'drop'] = ...,
     num_train: int | None = ...,
     keep: bool = ...,
 ) -> Dataset:
