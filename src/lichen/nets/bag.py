@@ -21,8 +21,17 @@ PRIME = 31_337
 class Bag(nn.Module):
     """head(relu(W mean(e(x_t), e'(x_t, x_t+1)))); pairs share `num_pairs` rows by their hash."""
 
-    def __init__(self, num_tokens: int, num_outputs: int, width: int, num_pairs: int, dropout: float) -> None:
+    def __init__(
+        self,
+        num_tokens: int,
+        num_outputs: int,
+        width: int,
+        num_pairs: int,
+        dropout: float,
+        token_dropout: float,
+    ) -> None:
         super().__init__()
+        self.token_dropout = token_dropout
         self.tokens = nn.Embedding(num_tokens, width, padding_idx=PAD)
         self.pairs = nn.Embedding(num_pairs, width) if num_pairs else None
         self.hidden = nn.Linear(width, width)
@@ -35,11 +44,13 @@ class Bag(nn.Module):
             self.tokens.weight[PAD].zero_()
 
     def features(self, x_BT: Tensor) -> Tensor:
+        if self.training and self.token_dropout:
+            x_BT = x_BT * (torch.rand(x_BT.shape, device=x_BT.device) >= self.token_dropout)
         is_told_BT = x_BT != PAD
         total_BD = self.tokens(x_BT).sum(1)
         count_B = is_told_BT.sum(1)
         if self.pairs is not None and x_BT.shape[1] > 1:
-            is_pair_BT = is_told_BT[:, 1:]
+            is_pair_BT = is_told_BT[:, 1:] & is_told_BT[:, :-1]
             pair_BT = (x_BT[:, :-1].long() * PRIME + x_BT[:, 1:]) % self.pairs.num_embeddings
             total_BD = total_BD + (self.pairs(pair_BT) * is_pair_BT[..., None]).sum(1)
             count_B = count_B + is_pair_BT.sum(1)
@@ -57,6 +68,13 @@ def build(
     width: int = 64,
     num_pairs: int = 16_384,
     dropout: float = 0.2,
+    token_dropout: float = 0.0,
 ) -> nn.Module:
-    """in_shape: (T, V), how many tokens a text has at most and how many different ones there are."""
-    return Bag(in_shape[1], num_outputs, width, num_pairs, dropout)
+    """A fresh net.
+
+    Args:
+        in_shape: (T, V), how many tokens a text has at most and how many different ones there are.
+        num_pairs: rows that pairs of tokens share; 0: none are heard.
+        token_dropout: share of the tokens that are not heard, another draw at every step.
+    """
+    return Bag(in_shape[1], num_outputs, width, num_pairs, dropout, token_dropout)

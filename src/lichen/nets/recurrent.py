@@ -10,6 +10,8 @@ Shapes: B batch, T tokens, V different ones, D width, F features.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +21,7 @@ from lichen.core.errors import OptionError, nearest
 TAKES = "tokens"
 VARIANTS = {"gru": {"cell": "gru"}, "lstm": {"cell": "lstm"}}
 PAD = 0
-CELLS: dict[str, type[nn.RNNBase]] = {"gru": nn.GRU, "lstm": nn.LSTM}
+CELLS: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM}
 POOLS = ("max", "mean", "both")
 
 
@@ -127,4 +129,5 @@ def _start(net: Recurrent) -> None:
     net.tokens.weight[PAD].zero_()
     for part in net.modules():
         if isinstance(part, nn.LSTM):
-            part.bias_ih_l0[part.hidden_size : 2 * part.hidden_size].fill_(1.0)
+            biases = dict(part.named_parameters())["bias_ih_l0"]
+            biases[part.hidden_size : 2 * part.hidden_size].fill_(1.0)  # of the gate that forgets
