@@ -49,6 +49,17 @@ def test_figures_are_those_of_the_documents_one_by_one(data, size):
     assert scores.answers()["outcome"].numpy().mean() == pytest.approx(scores.value, rel=1e-5)
 
 
+def test_an_end_without_a_loss_lowers_no_figure():
+    """In tokenizers whose texts end by the number that fills rows up, ends are not told."""
+    task = task_of("language_modelling")
+    targets = np.array([[[0, 3], [0, 2], [0, 0]], [[1, 4], [1, 0], [-1, -1]]])
+    losses = np.array([[1.0, 2.0, -1.0], [3.0, -1.0, -1.0]], np.float32)
+    figures, (scores, _) = task.figures(losses, targets), task.score(losses, targets)
+    assert figures["loss"] == pytest.approx(2.0) and scores["loss"]["value"] == pytest.approx(2.0)
+    assert figures["bits_per_byte"] == pytest.approx(6.0 / math.log(2) / 9)
+    assert scores["bits_per_byte"]["value"] == pytest.approx(figures["bits_per_byte"])
+
+
 def test_prediction_says_what_evaluation_scores(data):
     model = drawn(max_tokens=80)
     answers = li.evaluate(model, data).answers()

@@ -78,8 +78,9 @@ class Generator(nn.Module):
         self.norms = nn.ModuleList(Modulated(num_inputs, wide) for wide in widths[:-1])
         self.last = nn.BatchNorm2d(widths[-1])
         self.doublings = nn.ModuleList(Doubling(before, after) for before, after in pairwise(widths))
-        self.head = nn.Sequential(nn.Conv2d(widths[-1], channels, 3, 1, 1), nn.Tanh())
-        nn.init.orthogonal_(self.head[0].weight)
+        to_picture = nn.Conv2d(widths[-1], channels, 3, 1, 1)
+        nn.init.orthogonal_(to_picture.weight)
+        self.head = nn.Sequential(to_picture, nn.Tanh())
 
     def features(self, code_BZ: Tensor) -> Tensor:
         wide, side = self.start

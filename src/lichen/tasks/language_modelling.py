@@ -96,7 +96,7 @@ class LanguageModelling:
 
     def figures(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """The quick figures of losses (N, T) and targets (N, T, 2), headline first."""
-        is_told_NT = targets[..., 0] >= 0
+        is_told_NT = _are_told(outputs, targets)
         total, count = float(outputs[is_told_NT].astype(np.float64).sum()), int(is_told_NT.sum())
         num_bytes = max(1, int(targets[..., 1][is_told_NT].sum()))
         return {"bits_per_byte": total / math.log(2) / num_bytes, "loss": total / max(1, count)}
@@ -109,7 +109,7 @@ class LanguageModelling:
         Args:
             targets: int (N, T, 2): document and bytes of each token to be told.
         """
-        is_told_NT = targets[..., 0] >= 0
+        is_told_NT = _are_told(outputs, targets)
         _, document_Q = np.unique(targets[..., 0][is_told_NT], return_inverse=True)
         nats_D = np.bincount(document_Q, outputs[is_told_NT].astype(np.float64))
         bytes_D = np.bincount(document_Q, targets[..., 1][is_told_NT])
@@ -134,6 +134,11 @@ class LanguageModelling:
             loss = float(told_T.mean()) if len(told_T) else 0.0
             replies.append({"perplexity": _exp(loss), "loss": loss, "num_tokens": len(told_T)})
         return replies
+
+
+def _are_told(outputs_NT: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """bool (N, T): tokens of documents that have a loss; an end that is the number PAD has none."""
+    return (targets[..., 0] >= 0) & (outputs_NT != NOTHING)
 
 
 def _losses(logits_BTV: Tensor, told_BT: Tensor) -> Tensor:
