@@ -156,6 +156,7 @@ def test_the_conformance_suites_pick_new_files_up(extended):
     assert int(re.search(r"(\d+) passed", done.stdout + " 0 passed").group(1)) >= 14, done.stdout
 
 
+@pytest.mark.slow
 def test_the_conformance_suites_catch_a_planted_defect(extended, tmp_path):
     shutil.copytree(extended, tmp_path / "broken")
     net = tmp_path / "broken/lichen/nets/sieve.py"

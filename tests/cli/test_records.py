@@ -142,6 +142,7 @@ def shrink(model: li.Model, *, factor: float = 0.5) -> li.Model:
 '''
 
 
+@pytest.mark.slow
 def test_a_step_of_ones_own_is_known_where_its_store_is_and_told_where_it_is_gone(home, tmp_path):
     """Each command in a process of its own, from another folder."""
     (home / "units").mkdir()

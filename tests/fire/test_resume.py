@@ -23,7 +23,7 @@ def gone_on(warm, folder, recipe, whole, num_batches, **order):
         yield f"after {num_batches} batches: trained {again.told('batches')} of {whole.told('batches')} again"
 
 
-@pytest.mark.parametrize("recipe", ["digits", "pictures"])
+@pytest.mark.parametrize("recipe", ["digits", pytest.param("pictures", marks=pytest.mark.slow)])
 def test_a_training_goes_on_where_it_was_killed(warm, tmp_path, recipe, every=19):
     whole = undisturbed(warm, tmp_path / "whole", recipe)
     assert whole.told("batches") >= 20
