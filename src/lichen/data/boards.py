@@ -53,6 +53,7 @@ class Board(gymnasium.Env):
         if len(self.players) != 2 or not isinstance(space, spaces.Dict) or "action_mask" not in space.spaces:
             raise OptionError(f"`{game}` is not played by two with a mask of moves", hint="connect_four_v3")
         shape = space["observation"].shape
+        assert shape is not None
         self.observation_space = spaces.Box(0.0, 1.0, (int(np.prod(shape)),), np.float32)
         self.action_space = spaces.Discrete(int(self.table.action_space(self.me).n))
 
@@ -83,7 +84,7 @@ class Board(gymnasium.Env):
         """The other side moves, where it is its turn."""
         if self._is_over() or self.table.agent_selection == self.me:
             return
-        moves = np.flatnonzero(self._allowed())
+        moves = np.flatnonzero(self._allowed()).tolist()
         winning = [move for move in moves if self._wins(move)] if self.opponent == "greedy" else []
         self.table.step(int(self.np_random.choice(winning or moves)))
 

@@ -125,7 +125,7 @@ def as_seen(observed: Any) -> np.ndarray:
 
 def as_given(env: Env, action: np.ndarray) -> Any:
     """An action as one copy takes it: a discrete one by its own number."""
-    return int(action) + int(env.action_space.start) if action.ndim == 0 else action
+    return int(action) + int(getattr(env.action_space, "start", 0)) if action.ndim == 0 else action
 
 
 def drawn(environment: Environment) -> Env:
@@ -141,15 +141,15 @@ def drawn(environment: Environment) -> Env:
             env.reset(seed=0)
             env.render()
         return env
-    except (LichenError, *FAULTS, *_faults_of_mujoco()) as error:
+    except _faults_of_drawing() as error:
         said = str(error).partition("\n")[0]
         raise UsageError(f"`{environment.address}` draws no pictures here: {said}") from None
 
 
-def _faults_of_mujoco() -> list[type[Exception]]:
-    """What it raises where no screen is; it is there only if an environment brought it."""
+def _faults_of_drawing() -> tuple[type[Exception], ...]:
+    """MuJoCo has one of its own where no screen is; it is there only if an environment brought it."""
     found = sys.modules.get("mujoco")
-    return [found.FatalError] if found else []
+    return (LichenError, *FAULTS, *([found.FatalError] if found else []))
 
 
 def _mode_of(vector: VectorEnv) -> AutoresetMode:

@@ -47,7 +47,10 @@ def called(address: str, values: tuple[Value, ...], options: Mapping[str, Any]) 
 
 def _random(game: Game, budget: int, seed: int, world: Environment, algorithm: str) -> Levels:
     draws = np.random.Generator(np.random.Philox(seed))
-    tried = [games.settled(game, draws.integers(0, game.num_levels, game.num_places)) for _ in range(budget)]
+    tried = [
+        games.settled(game, draws.integers(0, game.num_levels, game.num_places).tolist())
+        for _ in range(budget)
+    ]
     return max(tried, key=game.worth)
 
 
@@ -94,7 +97,8 @@ def learnt(game: Game, budget: int, seed: int, world: Environment, algorithm: st
     episodes = budget * JUDGE_EVERY // (JUDGE_EVERY + 1)
     options = learning(algorithm, game.num_places, episodes)
     model = called(f"decide.{algorithm}", (world,), {**options, "seed": seed})
-    outputs, levels = answer.runner(model), ()
+    outputs = answer.runner(model)
+    levels: Levels = ()
     while len(levels) < game.num_places:
         done = actions.greedy(outputs(game.state(levels)[None]), model.assets)[0]
         levels = (*levels, game.nearest(levels, _level(done, game)))
