@@ -23,12 +23,9 @@ def reference(block):
     """torch's layer of a transformer with a block's weights."""
     layer = nn.TransformerEncoderLayer(16, 4, 24, activation="gelu", batch_first=True, norm_first=False,
                                        layer_norm_eps=1e-12).eval()  # fmt: skip
-    parts = {
-        "in_proj": [torch.cat([getattr(part, leaf) for part in (block.query, block.key, block.value)])
-                    for leaf in ("weight", "bias")],
-    }  # fmt: skip
-    layer.self_attn.in_proj_weight.copy_(parts["in_proj"][0])
-    layer.self_attn.in_proj_bias.copy_(parts["in_proj"][1])
+    read = (block.query, block.key, block.value)
+    layer.self_attn.in_proj_weight.copy_(torch.cat([part.weight for part in read]))
+    layer.self_attn.in_proj_bias.copy_(torch.cat([part.bias for part in read]))
     for theirs, ours in ((layer.self_attn.out_proj, block.out), (layer.linear1, block.up),
                          (layer.linear2, block.down), (layer.norm1, block.after_attention),
                          (layer.norm2, block.after_mlp)):  # fmt: skip

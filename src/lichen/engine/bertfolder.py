@@ -119,9 +119,8 @@ def _around(processor: Mapping[str, Any]) -> tuple[list[int], list[int]]:
         return [int(processor["cls"][1])], [int(processor["sep"][1])]
     if processor.get("type") != "TemplateProcessing":
         return [], []
-    parts = [part for part in processor["single"]]
+    parts, ids = processor["single"], processor["special_tokens"]
     place = next(place for place, part in enumerate(parts) if "Sequence" in part)
-    ids = processor["special_tokens"]
     opening, closing = (
         [number for part in some for number in ids[part["SpecialToken"]["id"]]["ids"]]
         for some in (parts[:place], parts[place + 1 :])

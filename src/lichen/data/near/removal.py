@@ -87,8 +87,8 @@ def near_judges(found: Removal, judge: Rows, farthest: float | None) -> None:
     """Takes out rows that are near a row of a split which judges what is learnt from them."""
     kind = report.kind_of(found.rows)
     seen, chosen = _prints(found)
-    pairs = _near(kind, seen, kind.fingerprints(judge, kind.sample(judge)), farthest)
     place = kind.sample(judge)
+    pairs = _near(kind, seen, kind.fingerprints(judge, place), farthest)
     for left, right, distance in zip(pairs.left, pairs.right, pairs.distance, strict=True):
         if found.is_kept[chosen[left]]:
             found.remove(int(chosen[left]), judge, int(place[right]), float(distance))
