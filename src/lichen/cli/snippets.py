@@ -28,7 +28,7 @@ def of(value: Model | Program, format: str) -> str:
 def _head(value: Model | Program) -> str:
     """One row: a text, a picture from its file, or an observation of nothing."""
     if "observation_shape" in value.assets:
-        return OBSERVATION.format(shape=tuple(value.assets["observation_shape"]))
+        return OBSERVATION.format(shape=", ".join(map(str, value.assets["observation_shape"])))
     if "tokenizer" in value.assets:
         has_around = bool(tokenizer.of(value.assets["tokenizer"]).opening)
         return TEXT.format(around=has_around, length=value.assets["max_tokens"])
@@ -43,7 +43,7 @@ picture = ImageOps.exif_transpose(Image.open("picture.png")).convert("{mode}").r
 row = numpy.ascontiguousarray(numpy.asarray(picture){axes})
 """
 OBSERVATION = """import json, numpy
-row = numpy.zeros((1, *{shape}), "float32")  # what is seen
+row = numpy.zeros((1, {shape}), "float32")  # what is seen
 """
 TEXT = """import json, numpy
 from tokenizers import Tokenizer
