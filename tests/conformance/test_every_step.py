@@ -9,6 +9,7 @@ import pytest
 
 from lichen.core import calling, find, jsonschema, key, session, signature, step
 from lichen.core.dataset import SPLITS, Dataset
+from lichen.core.environment import Environment
 from lichen.core.life import fields_of
 from lichen.data import arrays, observations
 
@@ -61,6 +62,9 @@ def made_of(read, rows):
             found["Model"] = step.by_address("pretrain.train")(
                 rows, found["Model"], net="bag", task="text_classification", epochs=1
             )
+    elif read.address == "prepare.augmentations":
+        varied = step.by_address("augment.policy")(rows, ops=["flip"])
+        found["Model"] = step.by_address("pretrain.train")(varied, net="mlp", epochs=1)
     elif any("Model" in taken.kinds for taken in read.values):
         found["Model"] = trained()
     if any(taken.kinds == ("Program",) for taken in read.values):
@@ -102,7 +106,10 @@ def without_test(rows):
 
 
 def untested(value):
-    """What a value is; of data what its rows are, but for those of test."""
+    """What a value is; of data what its rows are, but for those of test; of a game not its data."""
+    if isinstance(value, Environment):
+        options = {name: given for name, given in value.options.items() if name != "data"}
+        return {**value.manifest, "options": options}
     if not isinstance(value, Dataset):
         return value.digest
     kept = without_test(value)

@@ -101,4 +101,4 @@ def test_what_cannot_be_met_and_what_is_not_stored_are_refused(here):
     with pytest.raises(UsageError, match="at its narrowest"):
         world(here, speedup=100.0)
     with session.using(session.Session()), pytest.raises(UsageError, match="store"):
-        li.prepare.ratios(untrained(), pictures())
+        games.held("0" * 64)

@@ -18,6 +18,8 @@ from lichen.core.session import current
 from lichen.core.value import Value
 
 Levels = tuple[int, ...]
+HELD: dict[str, Value] = {}
+"""Values by digest, so that sessions without a store can play too."""
 
 
 class Game(Protocol):
@@ -68,12 +70,21 @@ def chooses(ids_N: np.ndarray) -> np.ndarray:
     return (ids_N >> np.uint64(32)) % np.uint64(2) == 0
 
 
+def hold(value: Value) -> str:
+    """The digest of a value that a game is about; the process has it from now on, with its life."""
+    HELD[value.digest] = value
+    return value.digest
+
+
 def held(digest: str) -> Value:
-    """The value that a game is about, with its life.
+    """The value that a game is about: this process has it, or the store.
 
     Raises:
-        UsageError: there is no store, or it does not hold the value.
+        UsageError: neither has.
+        NotFoundError: it is no longer in the store.
     """
+    if digest in HELD:
+        return HELD[digest]
     store = current().store
     if store is None:
         raise UsageError("a game about a value needs the store that holds it", hint="lichen init")

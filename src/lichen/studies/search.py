@@ -136,7 +136,7 @@ def search(
         seed: the first one.
 
     Raises:
-        UsageError: there is no store; the budget is too small to learn anything; what `prepare.ratios` or
+        UsageError: the budget is too small to learn anything; or what `prepare.ratios` or
             `prepare.augmentations` refuse.
     """
     if budget < ways.LEAST:

@@ -13,6 +13,7 @@ from lichen.core.schema import Count
 from lichen.core.session import current
 from lichen.core.step import step
 from lichen.data import environments
+from lichen.engine import games
 from lichen.engine.hunt import Hunt
 
 
@@ -26,10 +27,10 @@ def augmentations(model: Model, data: Dataset, *, epochs: Count = 1) -> Environm
         epochs: of that training, which is replayed with other operations.
 
     Raises:
-        UsageError: there is no store, or the life has no policy or no training.
+        UsageError: the life has no policy or no training.
     """
     if model.made is None:
         raise UsageError(f"{model!r} was not made by recorded steps, so there is no training to replay")
     Hunt(model.made, data, current())  # says what is missing before anything learns
-    options = {"model": model.digest, "data": data.digest, "epochs": epochs}
+    options = {"model": games.hold(model), "data": games.hold(data), "epochs": epochs}
     return environments.look_at("lichen.engine.augmentations:Augmentations", options, [])

@@ -14,7 +14,7 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Ratio
 from lichen.core.step import step
 from lichen.data import environments
-from lichen.engine import backend, feeds, latency
+from lichen.engine import backend, feeds, games, latency
 from lichen.engine import ratios as game
 from lichen.engine.task import task_of
 
@@ -46,7 +46,7 @@ def ratios(
         is_continuous: an action is a share, as decide.sac takes it, not the number of a level.
 
     Raises:
-        UsageError: there is no store, or the net cannot be made to fit the budget.
+        UsageError: the net cannot be made to fit the budget.
     """
     task_of(model.task).check(data, "validation")
     module, shape = backend.module_of(model), feeds.shape(model.assets)
@@ -58,7 +58,7 @@ def ratios(
         table = run.decide("layer_ms", lambda: latency.measured(needed, runtime), about=about)
     budget = sum(table[str(one)] for one in shapes.values()) / speedup
     options = {
-        "model": model.digest, "data": data.digest, "table": table, "budget": budget, "num_rows": num_rows,
+        "model": games.hold(model), "data": games.hold(data), "table": table, "budget": budget, "num_rows": num_rows,
         "num_levels": num_levels, "round_to": round_to, "is_continuous": is_continuous,
     }  # fmt: skip
     return environments.look_at("lichen.engine.ratios:Ratios", options, [])
