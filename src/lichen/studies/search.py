@@ -136,13 +136,14 @@ def search(
         seed: the first one.
 
     Raises:
-        UsageError: the budget is too small to learn anything; or what `prepare.ratios` or
+        UsageError: the budget is too small to learn anything, there is one seed, or what `prepare.ratios` or
             `prepare.augmentations` refuse.
     """
     if budget < ways.LEAST:
         raise UsageError(f"budget must be at least {ways.LEAST}, not {budget}")
-    session = current()
-    judged = data_of(model, data, session)
+    if seeds < 2:
+        raise UsageError("one seed says nothing of luck, so nobody could win", hint="--seeds 3")
+    judged = data_of(model, data, current())
     assert isinstance(judged, Dataset)
     options: Mapping[str, Any] = (
         {"speedup": speedup, "by": measure, "num_rows": num_rows, "is_continuous": algorithm == "sac"}

@@ -58,7 +58,7 @@ def ratios(
         table = run.decide("layer_ms", lambda: latency.measured(needed, runtime), about=about)
     budget = sum(table[str(one)] for one in shapes.values()) / speedup
     options = {
-        "model": games.hold(model), "data": games.hold(data), "table": table, "budget": budget, "num_rows": num_rows,
-        "num_levels": num_levels, "round_to": round_to, "is_continuous": is_continuous,
+        "model": games.hold(model), "data": games.hold(data), "table": table, "budget": budget,
+        "num_rows": num_rows, "num_levels": num_levels, "round_to": round_to, "is_continuous": is_continuous,
     }  # fmt: skip
     return environments.look_at("lichen.engine.ratios:Ratios", options, [])
