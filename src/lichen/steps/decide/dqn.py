@@ -153,7 +153,8 @@ class Agent(nn.Module):
     @torch.no_grad()
     def renew(self, lag: float) -> None:
         """Brings the copy up to the net, but for a share that stays."""
-        copied, own = list(self.copy.parameters()), list(self.net.parameters())
+        copied: list[Tensor] = [*self.copy.parameters()]
+        own: list[Tensor] = [*self.net.parameters()]
         torch._foreach_lerp_(copied, own, 1.0 - lag) if lag else torch._foreach_copy_(copied, own)
 
 
