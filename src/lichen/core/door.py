@@ -8,8 +8,8 @@ FACES = {
     "Count": "core.schema", "Fraction": "core.schema", "Function": "core.schema", "Natural": "core.schema",
     "Net": "core.schema", "Positive": "core.schema", "Range": "core.schema", "Ratio": "core.schema",
     "Seed": "core.schema", "Source": "core.schema", "Task": "core.schema",
-    "arrays": "data.arrays", "texts": "data.arrays",
-    "wrap": "engine.backend", "net": "core.own", "task": "core.own",
+    "arrays": "data.arrays", "texts": "data.arrays", "conversations": "data.arrays",
+    "wrap": "engine.backend", "Switch": "engine.switching", "net": "core.own", "task": "core.own",
 }  # fmt: skip
 """What `li.<name>` is and which module it comes from."""
 VERBS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from lichen.core import session
 from lichen.core.dataset import SPLITS, Dataset
 from lichen.core.errors import DataError, OptionError, nearest
+from lichen.data import conversations as spoken
 from lichen.data import manifest
 from lichen.data import splits as policy
 from lichen.data.columns import label_text
@@ -89,19 +90,62 @@ def texts(
         raise DataError(f"there must be one target per text: {len(encoded)} texts, {len(words)} targets")
     if not encoded:
         raise DataError("there must be at least one row; there are no texts")
+    columns = {"text": "texts", **({"label": "targets"} if targets is not None else {})}
+    parts = _divided(_lying(encoded, words), splits, validation, test, duplicates)
+    return _reported(_written(parts, encoded, columns, _names(labels, targets)))
+
+
+def conversations(
+    rows: Sequence[Mapping[str, Any]],
+    splits: Sequence[str] | None = None,
+    *,
+    validation: float = 0.1,
+    test: float = 0.2,
+    duplicates: Literal["refuse", "drop"] = "refuse",
+) -> Dataset:
+    """A Dataset of conversations, or of pairs of answers; they are copied into its blobs.
+
+    Args:
+        rows: each `{"messages": [{"role", "content"}, ...]}`, `{"prompt", "answer"}`, or
+            `{"prompt", "chosen", "rejected"}`; the latter are texts or messages.
+        splits: the split of each row; None: validation and test are carved by hash.
+        duplicates: as `texts` has it.
+
+    Raises:
+        DataError: a row holds no conversation, or rows are of several kinds; names the row.
+    """
+    if not rows:
+        raise DataError("there must be at least one row; there are no conversations")
+    columns = spoken.roles_of(list(rows[0]), {}, "conversations, row 0")
+    encoded = []
+    for row, record in enumerate(rows):
+        try:
+            encoded.append(spoken.row(record, columns))
+        except DataError as error:
+            raise error.at(f"conversations, row {row}") from None
+    parts = _divided(_lying(encoded, [""] * len(encoded)), splits, validation, test, duplicates)
+    return _reported(_written(parts, encoded, columns, None))
+
+
+def _lying(encoded: list[bytes], words: Sequence[Label]) -> Part:
+    """Rows of bytes at their numbers."""
     length = np.array([len(text) for text in encoded], dtype=np.int64)
-    rows = part([content_of(text) for text in encoded], words, files=(), file=0,
+    return part([content_of(text) for text in encoded], words, files=(), file=0,
                 position=np.arange(len(encoded)), length=length)  # fmt: skip
-    parts = _divided(rows, splits, validation, test, duplicates)
+
+
+def _written(
+    parts: Mapping[str, Part], encoded: list[bytes], columns: Mapping[str, str], names: list[str] | None
+) -> Dataset:
+    """A Dataset of rows of bytes in blobs."""
     contents = {name: b"".join(encoded[row] for row in rows.position) for name, rows in parts.items()}
     placed = {
         name: replace(rows, position=np.cumsum(rows.length) - rows.length) for name, rows in parts.items()
     }
-    columns = {"text": "texts", **({"label": "targets"} if targets is not None else {})}
-    return _reported(manifest.dataset(
+    return manifest.dataset(
         placed, reader="arrays", options={"form": "encoded"}, columns=columns, shape=None,
-        names=_names(labels, targets), contents=contents,
-    ))  # fmt: skip
+        names=names, contents=contents,
+    )  # fmt: skip
 
 
 def _utf8(text: Any, row: int) -> bytes:

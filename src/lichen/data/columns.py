@@ -18,7 +18,9 @@ TEXT_COLUMNS = (
 LABEL_COLUMNS = ("label", "labels", "class", "target", "category", "fine_label", "digit", "y")
 SEVERAL = ("label_columns", "separator")
 """Options about rows that may have several labels."""
-ROLES = ("image", "text", "label", "group", *SEVERAL)
+SPOKEN = ("messages", "prompt", "answer", "chosen", "rejected")
+"""Columns that make a conversation, or a pair of answers."""
+ROLES = ("image", "text", "label", "group", *SEVERAL, *SPOKEN)
 """Options that name columns or say how to read them."""
 SHOWN = 8
 """Columns that an error lists."""

@@ -14,13 +14,14 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, OptionError
 from lichen.data import manifest, sources, splits
 from lichen.data import rows as decoded
+from lichen.data.columns import SPOKEN
 from lichen.data.near import removal
 from lichen.data.near import report as near
 from lichen.data.scan import Part, Scan
 
 READ = (
     "pictures or texts in one folder per class, plain text files, IDX files, and .parquet, .csv, .tsv or "
-    ".jsonl tables of pictures or texts"
+    ".jsonl tables of pictures, texts or conversations"
 )
 LAST = ("folder", "documents")
 """Readers that are asked last: pictures also lie beside tables, and words about them beside pictures."""
@@ -34,6 +35,11 @@ class Plan:
     text: str | None = None
     label: str | None = None
     group: str | None = None
+    messages: str | None = None
+    prompt: str | None = None
+    answer: str | None = None
+    chosen: str | None = None
+    rejected: str | None = None
     unit: str | None = None
     label_columns: tuple[str, ...] | None = None
     separator: str | None = None
@@ -58,7 +64,7 @@ class Plan:
             )
         return {
             "image": self.image, "text": self.text, "label": self.label, "group": self.group,
-            "unit": self.unit, "separator": self.separator,
+            **{role: getattr(self, role) for role in SPOKEN}, "unit": self.unit, "separator": self.separator,
             "label_columns": list(self.label_columns) if self.label_columns else None,
         }  # fmt: skip
 

@@ -20,12 +20,13 @@ from lichen.core import guard
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, LeakError, UnsafeInputError, nearest
 from lichen.core.value import Chain, Memory
+from lichen.data import conversations
 from lichen.data.labels import are_several, as_text, words
 from lichen.data.scan import DIGEST_BYTES, Located, Part, class_names, ids_of
 
 Index = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """File names, then int64 (N,) each: file, position, length, target; the target as `targets_of` gives it."""
-KINDS = ("image", "text", "observation")
+KINDS = ("image", "text", *conversations.KINDS, "observation")
 """What a row may be; the schema says what it must be known by under that name."""
 BITS = 64
 """Labels in one column of the index, where rows may have several."""
@@ -62,7 +63,7 @@ def dataset(
         name: entry(rows, targets_of(rows, labels), memory, contents[name] if contents is not None else None)
         for name, rows in parts.items()
     }
-    row = _row_schema(shape) if observation is None else {"observation": dict(observation)}
+    row = _row_schema(shape, columns) if observation is None else {"observation": dict(observation)}
     schema = {"columns": dict(columns), "labels": labels, **row}
     if is_multi:
         schema["are_labels_several"] = True
@@ -118,10 +119,10 @@ def only(
     return replace(data, manifest=whole, blobs=Chain((memory, data.blobs)), made=None)
 
 
-def _row_schema(shape: tuple[int, int, int] | None) -> dict[str, Any]:
+def _row_schema(shape: tuple[int, int, int] | None, columns: Mapping[str, str]) -> dict[str, Any]:
     """What a row is, under the name of its kind."""
     if shape is None:
-        return {"text": {"encoding": "utf-8"}}
+        return {conversations.kind_of(columns) or "text": {"encoding": "utf-8"}}
     channels, height, width = shape
     return {"image": {"channels": channels, "height": height or None, "width": width or None}}
 

@@ -1,4 +1,4 @@
-"""parquet: Parquet and Arrow tables with a column of encoded pictures or of texts, as the hub keeps them."""
+"""parquet: Parquet and Arrow tables of encoded pictures, texts or conversations, as the hub keeps them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from lichen.core.errors import DataError
-from lichen.data import pictures
+from lichen.data import conversations, pictures
 from lichen.data.columnar import SUFFIXES, Table, parsing
-from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, column, label_text, usual
+from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, SPOKEN, TEXT_COLUMNS, column, label_text, usual
 from lichen.data.labels import Label, listed, marked, several
 from lichen.data.scan import Located, Part, Scan, by_split, common_shape, content_of, grouped, joined, part
 
@@ -65,26 +65,30 @@ def _cells(table: Table, group: int, place: np.ndarray, roles: Mapping[str, Any]
         if len(place) and place.max() >= len(cells):
             raise DataError("the table has fewer rows than it had", where=table.where)
         return table.plain(cells.take(place))
+    if conversations.kind_of(roles):
+        return _conversations(table, group, roles, place)
     cells = _pictures(table, group, roles["image"])
     return [cells[row] for row in place.tolist()]
 
 
 def _roles(table: Table, options: Mapping[str, Any]) -> dict[str, str]:
-    """The columns of pictures or texts, of labels, and of what keeps rows together.
+    """The columns of pictures, texts or conversations, of labels, and of what keeps rows together.
 
     Texts need no labels: an empty name says that there are none.
     """
     where, roles = table.where, {}
     if image := _image_column(table, options):
         roles["image"] = column(table.columns, image, IMAGE_COLUMNS, "image", where)
+    elif conversations.claims(table.columns, options):
+        roles.update(conversations.roles_of(table.columns, options, where))
     elif options.get("text") or any(map(_is_text, table.types.values())):
         roles["text"] = column(table.columns, options.get("text"), TEXT_COLUMNS, "text", where)
     else:
         roles["image"] = column(table.columns, None, IMAGE_COLUMNS, "image", where)
     told = options.get("label")
     label = table.found("ClassLabel") if told is None else told
-    if options.get("label_columns"):
-        pass  # one for each label; none is the label
+    if options.get("label_columns") or (told is None and conversations.kind_of(roles)):
+        pass  # one for each label, so that none is the label; or nothing is asked about conversations
     elif "image" in roles or label or (told is None and usual(table.columns, LABEL_COLUMNS)):
         roles["label"] = column(table.columns, label, LABEL_COLUMNS, "label", where)
     if group := options.get("group"):
@@ -118,6 +122,9 @@ def _part(base: Path, names: list[str], roles: Mapping[str, str], says: Says) ->
         for group, start in enumerate(table.starts.tolist()):
             if "text" in roles:
                 cells = table.plain(_texts(table, group, roles["text"]))
+                length = [len(cell) for cell in cells]
+            elif conversations.kind_of(roles):
+                cells = _conversations(table, group, roles, None)
                 length = [len(cell) for cell in cells]
             else:
                 cells, length = _pictures(table, group, roles["image"]), [0]
@@ -157,6 +164,29 @@ def _pictures(table: Table, group: int, name: str) -> list[bytes]:
             raise DataError(
                 "a row must hold its picture; this cell is empty", where=table.cell(group, row, name)
             )
+    return found
+
+
+def _conversations(
+    table: Table, group: int, roles: Mapping[str, Any], place: np.ndarray | None
+) -> list[bytes]:
+    """Some conversations of a group of rows, or all of them.
+
+    Raises:
+        DataError: a row holds none; names it.
+    """
+    names = [str(roles[role]) for role in SPOKEN if role in roles]
+    columns = [table.read(group, name) for name in names]
+    rows = np.arange(len(columns[0])) if place is None else place
+    if len(rows) and rows.max() >= len(columns[0]):
+        raise DataError("the table has fewer rows than it had", where=table.where)
+    cells = [table.plain(column.take(rows)) for column in columns]
+    found = []
+    for number, values in zip(rows.tolist(), zip(*cells, strict=True), strict=True):
+        try:
+            found.append(conversations.row(dict(zip(names, values, strict=True)), roles))
+        except DataError as error:
+            raise error.at(table.cell(group, number)) from None
     return found
 
 

@@ -1,4 +1,4 @@
-"""records: texts in lines of JSON, or in a column of a CSV or TSV table.
+"""records: texts or conversations in lines of JSON, or in columns of a CSV or TSV table.
 
 A file is walked through once, row by row, and never held. A column `split` divides the rows, else the files'
 names do.
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.errors import DataError, LichenError, OptionError
+from lichen.data import conversations
 from lichen.data.columns import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
@@ -43,7 +44,7 @@ def claims(path: Path, options: Mapping[str, Any]) -> bool:
     if first is None or options.get("image"):
         return False
     columns = _header(first)
-    if options.get("text"):
+    if options.get("text") or conversations.claims(columns, options):
         return True
     return bool(usual(columns, TEXT_COLUMNS)) and not usual(columns, IMAGE_COLUMNS)
 
@@ -80,7 +81,7 @@ def fetch(located: Located, rows: np.ndarray) -> list[bytes]:
                 source.seek(int(located.position[rows[place]]))
                 data = source.read(int(located.length[rows[place]]))
                 try:
-                    found[place] = _text(rows_of.one(data), str(located.options["text"]))
+                    found[place] = _said(rows_of.one(data), located.options)
                 except LichenError as error:
                     raise error.at(located.describe(int(rows[place]))) from None
     return found
@@ -88,9 +89,12 @@ def fetch(located: Located, rows: np.ndarray) -> list[bytes]:
 
 def _roles(path: Path, options: Mapping[str, Any]) -> dict[str, str]:
     columns, where = _header(path), str(path)
-    roles = {"text": column(columns, options.get("text"), TEXT_COLUMNS, "text", where)}
+    if conversations.claims(columns, options):
+        roles = conversations.roles_of(columns, options, where)
+    else:
+        roles = {"text": column(columns, options.get("text"), TEXT_COLUMNS, "text", where)}
     label = options.get("label")
-    if label or (label is None and usual(columns, LABEL_COLUMNS)):
+    if label or (label is None and "text" in roles and usual(columns, LABEL_COLUMNS)):
         roles["label"] = column(columns, label, LABEL_COLUMNS, "label", where)
     if group := options.get("group"):
         roles["group"] = column(columns, group, (), "group", where)
@@ -112,7 +116,7 @@ def _gathered(
     for row, (offset, length, record) in enumerate(reader(path)):
         try:
             place = split or _split(record)
-            item = (content_of(_text(record, roles["text"])), _label(record, roles.get("label")),
+            item = (content_of(_said(record, roles)), _label(record, roles.get("label")),
                     str(record.get(roles.get("group", ""))), offset, length)  # fmt: skip
         except LichenError as error:
             raise error.at(f"{path}, row {row}") from None
@@ -130,6 +134,11 @@ def _packed(
     contents, labels, groups, offsets, lengths = zip(*rows, strict=True)
     found = part(contents, labels, files=files, file=number, position=offsets, length=lengths, counts="byte")
     return grouped(found, groups if has_groups else None)
+
+
+def _said(record: Mapping[str, Any], roles: Mapping[str, Any]) -> bytes:
+    """What a row holds: a text, or a conversation as JSON."""
+    return _text(record, roles["text"]) if "text" in roles else conversations.row(record, roles)
 
 
 def _text(record: Mapping[str, Any], name: str) -> bytes:

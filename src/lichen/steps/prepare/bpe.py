@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
 from lichen.core.model import Model
 from lichen.core.schema import Count
 from lichen.core.step import step
-from lichen.data import tokenizer
+from lichen.data import conversations, tokenizer
 
 
 @step(splits=("train",))
 def bpe(data: Dataset, *, size: Count = 8192) -> Model:
-    """Learns byte pairs from train texts; the tokenizer is a Model without tensors.
+    """Learns byte pairs from train texts, or from what is said in conversations.
+
+    The tokenizer is a Model without tensors.
 
     Args:
         size: different tokens at most, 260 at least: the bytes and a few that stand for no text.
     """
-    if "text" not in data.schema:
+    if not {"text", *conversations.KINDS} & data.schema.keys():
         raise DataError("a tokenizer is learnt from texts; the data has none", where=data.root)
-    spans = data.rows("train").spans()
-    asset = tokenizer.learn((text.decode() for _, span in spans for text in span), size)
+    rows = (row for _, span in data.rows("train").spans() for row in span)
+    if "text" in data.schema:
+        said: Iterator[str] = (row.decode() for row in rows)
+    else:
+        said = (text for row in rows for text in conversations.texts_of(row))
+    asset = tokenizer.learn(said, size)
     return Model.build(net=None, options={}, weights={}, assets={"tokenizer": asset})

@@ -20,6 +20,11 @@ def load(
     text: str | None = None,
     label: str | None = None,
     group: str | None = None,
+    messages: str | None = None,
+    prompt: str | None = None,
+    answer: str | None = None,
+    chosen: str | None = None,
+    rejected: str | None = None,
     unit: Literal["document", "passage", "line"] | None = None,
     label_columns: list[str] | None = None,
     separator: str | None = None,
@@ -43,6 +48,9 @@ def load(
         text: the column of texts; None: found.
         label: the column of classes; None: found. Empty: none, for texts that are only read.
         group: the column of what keeps rows in one split, such as their author.
+        messages: the column of conversations, lists of {role, content}; None: found.
+        prompt: the column of questions; answer: that of their answers; None: found.
+        chosen: the column of answers that were preferred; rejected: that of the others; None: found.
         unit: what a row of text files is; None: a document, and of a lone file a passage.
         label_columns: columns of 0 and 1, one for each label, of rows that may have several.
         separator: what stands between the labels in a cell, of rows that may have several.
@@ -61,6 +69,11 @@ def load(
         text=text,
         label=label,
         group=group,
+        messages=messages,
+        prompt=prompt,
+        answer=answer,
+        chosen=chosen,
+        rejected=rejected,
         unit=unit,
         label_columns=None if label_columns is None else tuple(label_columns),
         separator=separator,
