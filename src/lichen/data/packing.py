@@ -89,6 +89,15 @@ def ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.repeat(starts - before, counts) + np.arange(int(counts.sum()))
 
 
+def spread(plan: Plan, pieces: np.ndarray, row_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row, column and piece of every token that is read of some pieces."""
+    length_P = plan.length_P[pieces]
+    before_P = np.cumsum(length_P) - length_P
+    is_first_P = np.diff(row_P, prepend=-1) > 0
+    column_P = before_P - np.maximum.accumulate(np.where(is_first_P, before_P, 0))
+    return np.repeat(row_P, length_P), ranges(column_P, length_P), np.repeat(np.arange(len(pieces)), length_P)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Packs:
     """One split of texts as packed rows: `length` tokens to read, and the one after them.
@@ -145,7 +154,7 @@ class Packs:
         document_P, place_P = self._places(self.plan.start_P[pieces])
         sizes_V = np.array([len(data) for data in self.tokenizer.bytes_of], np.int32)
         tokens_BT = self.batch(chosen)[:, 1:]
-        row_Q, column_Q, piece_Q = self._spread(pieces, row_P)
+        row_Q, column_Q, piece_Q = spread(self.plan, pieces, row_P)
         found_BT2[row_Q, column_Q, 0] = document_P[piece_Q]
         found_BT2[row_Q, column_Q, 1] = sizes_V[tokens_BT[row_Q, column_Q]]
         first_Q = np.flatnonzero((np.diff(piece_Q, prepend=-1) > 0) & (place_P[piece_Q] == 0))
@@ -195,7 +204,7 @@ class Packs:
         documents, at_P = np.unique(document_P, return_inverse=True)
         stream_S, starts_D = self._stream(documents)
         found_BT = np.full((len(chosen), self.length + 1), PAD, np.int32)
-        row_Q, column_Q, _piece_Q = self._spread(pieces, row_P)
+        row_Q, column_Q, _piece_Q = spread(self.plan, pieces, row_P)
         source_Q = ranges(starts_D[at_P] + place_P, self.plan.length_P[pieces])
         found_BT[row_Q, column_Q + 1] = stream_S[source_Q + 1]
         found_BT[row_Q, column_Q] = stream_S[source_Q]
@@ -209,18 +218,6 @@ class Packs:
                 parts += [end, numbers]
         lengths_D = self._lengths()[documents]
         return np.concatenate([*parts, end]), np.cumsum(lengths_D) - lengths_D
-
-    def _spread(self, pieces: np.ndarray, row_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Row, column and piece of every token that is read."""
-        length_P = self.plan.length_P[pieces]
-        before_P = np.cumsum(length_P) - length_P
-        is_first_P = np.diff(row_P, prepend=-1) > 0
-        column_P = before_P - np.maximum.accumulate(np.where(is_first_P, before_P, 0))
-        return (
-            np.repeat(row_P, length_P),
-            ranges(column_P, length_P),
-            np.repeat(np.arange(len(pieces)), length_P),
-        )
 
 
 def row(tokenizer: Tokenizer, text: str, length: int) -> np.ndarray:

@@ -155,6 +155,22 @@ def written(asset: Mapping[str, Any]) -> str:
     return made.to_str()
 
 
+def speaking(asset: Mapping[str, Any]) -> Any:
+    """The library's tokenizer that takes special tokens where a text spells them, as templates do."""
+    return _speaking(digest_json(asset), json.dumps(asset))
+
+
+@lru_cache(maxsize=8)
+def _speaking(digest: str, written_asset: str) -> Any:
+    asset = json.loads(written_asset)
+    made = package().Tokenizer.from_str(written(asset))
+    made.no_truncation()
+    made.no_padding()
+    if asset["kind"] == "pieces":
+        made.add_special_tokens(list(foreign.APART))
+    return made
+
+
 @lru_cache(maxsize=8)
 def _foreign(digest: str, asset: str) -> Tokenizer:
     told = json.loads(asset)
