@@ -145,3 +145,58 @@ def test_a_tied_head_is_one_tensor():
 def test_sizes_that_do_not_fit_are_refused(options, said):
     with pytest.raises(OptionError, match=said):
         architecture.build("gpt", options, (8, 40), 0)
+
+
+@torch.no_grad()
+def test_marks_begin_documents_and_then_nothing_else_does():
+    net, x = made(), tokens()
+    x[:, 8] = net.end
+    x[:, 0], x[:, 5] = ~x[:, 0], ~x[:, 5]
+    rest = x[:, 5:].clone()
+    torch.testing.assert_close(net(x)[:, 5:], net(rest), rtol=1e-4, atol=1e-5)
+    plain = torch.where(x < 0, ~x, x)
+    assert (net(x)[:, :5] - net(plain)[:, :5]).abs().max() < 1e-5
+    assert (net(x)[:, 5:] - net(plain)[:, 5:]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("form", FORMS)
+@torch.no_grad()
+def test_marked_rows_are_the_same_with_a_cache(form):
+    net, x = made(form), tokens()
+    x[:, 8] = net.end  # inside of what was begun by a mark
+    x = torch.cat([torch.zeros(3, 2, dtype=torch.int32), x], 1)
+    x[:, 2] = ~x[:, 2]
+    cache, parts = net.cache(14), []
+    for start, end in ((0, 6), (6, 9), (9, 14)):
+        parts.append(net(x[:, start:end], cache))
+    torch.testing.assert_close(torch.cat(parts, 1), net(x), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_virtual_tokens_are_vectors_of_their_own():
+    x, options = tokens(), {"depth": 2, "width": 32, "num_heads": 2}
+    net = architecture.build("gpt", {**options, "num_virtual": 3}, (16, 40), 0).eval()
+    plain = architecture.build("gpt", options, (16, 40), 0).eval()
+    for own in (net, plain):
+        torch.manual_seed(0)
+        for name, parameter in own.named_parameters():
+            if not name.startswith("virtual."):
+                parameter.copy_(torch.randn_like(parameter) / parameter.shape[-1] ** 0.5)
+    torch.testing.assert_close(net(x), plain(x))
+    before = torch.cat([torch.tensor([[40, 41, 42]] * 3, dtype=torch.int32), x], 1)
+    assert net(before).shape == (3, 15, 40)
+    assert (net(before)[:, 3:] - plain(x)).abs().max() > 1e-2
+    net.virtual.weight.copy_(plain.tokens.weight[[7, 8, 9]])
+    words = torch.cat([torch.tensor([[7, 8, 9]] * 3, dtype=torch.int32), x], 1)
+    torch.testing.assert_close(net(before), plain(words))
+
+
+@torch.no_grad()
+def test_document_by_document_is_what_a_mask_says(monkeypatch):
+    net, x = made("grouped"), tokens()
+    x[0, 5], x[1, 9], x[2, 1] = ~x[0, 5], ~x[1, 9], ~x[2, 1]
+    found = []
+    for long in (1, 10**6):
+        monkeypatch.setattr("lichen.nets.gpt.LONG", long)
+        found.append(net(x))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)

@@ -109,6 +109,7 @@ def config_of(net: nn.Module) -> dict[str, Any]:
         "norms queries and keys (qk_norm)": attention.qk_norm,
         "has ReLU^2 in its blocks (mlp='relu2')": mlp.gate is None,
         "tells kinds of whole texts (num_outputs)": net.reads_whole,
+        "begins with a learnt prompt (num_virtual)": net.virtual is not None,
     }
     for what, is_so in refused.items():
         if is_so:

@@ -1,8 +1,10 @@
 """gpt: a decoder of documents: every token reads those before it in its document and tells the next.
 
 One dial, `depth`: width 64 per layer, heads 64 wide. Norms stand before each half of a block; queries and
-keys turn with their distance, so only distances count; a document begins at `end`, before which nothing is
-seen. With `num_outputs` it tells the kind of a whole text, read at its last token, instead.
+keys turn with their distance, so only distances count; a document begins at `end`, or, where any number is
+marked by its complement, at such; nothing before it is seen. Numbers beyond the vocabulary stand for vectors
+that were learnt alone, a prompt that no text can say (Lester et al. 2021). With `num_outputs` it tells the
+kind of a whole text, read at its last token, instead.
 
 Papers: Vaswani et al. 2017; Zhang and Sennrich 2019 (norm); Su et al. 2021 (turning, RoPE); Ainslie et al.
 2023 (grouped queries); Henry et al. 2020 (norm of queries and keys); Shazeer 2020 (SwiGLU); So et al. 2021
@@ -25,6 +27,8 @@ from lichen.core.errors import OptionError
 TAKES = "tokens"
 PAD = 0
 HEAD_WIDTH = 64
+LONG = 64
+"""Tokens of a document on average from which a CPU is faster document by document than with a mask."""
 EMBEDDED_STD = 0.5
 """Of a token's vector: far from what blocks add to it at first, which is nothing."""
 
@@ -48,6 +52,7 @@ class Cache:
     Args:
         keys: per layer (B, G, room, K), of which the first `length` count. values: likewise.
         document_BT: the number of the document that each token lies in.
+        is_marked: beginnings are marked, so that `end` begins nothing.
     """
 
     room: int
@@ -55,6 +60,7 @@ class Cache:
     keys: list[Tensor] = field(default_factory=list)
     values: list[Tensor] = field(default_factory=list)
     document_BT: Tensor | None = None
+    is_marked: bool = False
 
     def take(self, layer: int, k_BGTK: Tensor, v_BGTK: Tensor) -> tuple[Tensor, Tensor]:
         """Keeps what a layer says of new tokens, and gives what it said of all."""
@@ -83,6 +89,11 @@ class Cache:
             self.document_BT = self.document_BT[rows]
 
 
+Seen = Tensor | list[int] | None
+"""bool (B, T, S): the tokens of its document up to itself; or how long documents are, row after row; None:
+simply all up to itself."""
+
+
 class Attention(nn.Module):
     """Softmax of q k' / sqrt(K) over what may be seen; groups of query heads share keys and values."""
 
@@ -97,7 +108,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(num_heads * self.head_width, width, bias=False)
 
     def forward(
-        self, x_BTD: Tensor, turn_TK: Tensor, seen_BTS: Tensor | None, cache: Cache | None, layer: int
+        self, x_BTD: Tensor, turn_TK: Tensor, seen_BTS: Seen, cache: Cache | None, layer: int
     ) -> Tensor:
         q_BHTK, k_BGTK, v_BGTK = (
             part(x_BTD).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
@@ -113,10 +124,13 @@ class Attention(nn.Module):
         groups = q_BHTK.shape[1] // k_BGTK.shape[1]
         if groups > 1:
             k_BGTK, v_BGTK = (x.repeat_interleave(groups, 1) for x in (k_BGTK, v_BGTK))
-        mixed_BHTK = functional.scaled_dot_product_attention(
-            q_BHTK, k_BGTK, v_BGTK, is_causal=seen_BTS is None and q_BHTK.shape[2] > 1,
-            attn_mask=None if seen_BTS is None else seen_BTS[:, None],
-        )  # fmt: skip
+        if isinstance(seen_BTS, list):
+            mixed_BHTK = one_by_one(q_BHTK, k_BGTK, v_BGTK, seen_BTS)
+        else:
+            mixed_BHTK = functional.scaled_dot_product_attention(
+                q_BHTK, k_BGTK, v_BGTK, is_causal=seen_BTS is None and q_BHTK.shape[2] > 1,
+                attn_mask=None if seen_BTS is None else seen_BTS[:, None],
+            )  # fmt: skip
         return self.out(mixed_BHTK.transpose(1, 2).flatten(2))
 
 
@@ -144,7 +158,7 @@ class Block(nn.Module):
         self.before_mlp, self.mlp = Norm(width, epsilon), mlp
 
     def forward(
-        self, x_BTD: Tensor, turn_TK: Tensor, seen_BTS: Tensor | None, cache: Cache | None, layer: int
+        self, x_BTD: Tensor, turn_TK: Tensor, seen_BTS: Seen, cache: Cache | None, layer: int
     ) -> Tensor:
         x_BTD = x_BTD + self.attention(self.before_attention(x_BTD), turn_TK, seen_BTS, cache, layer)
         return x_BTD + self.mlp(self.before_mlp(x_BTD))
@@ -159,12 +173,14 @@ class Gpt(nn.Module):
     """
 
     def __init__(
-        self, blocks: list[Block], norm: Norm, num_tokens: int, *, end: int, base: float, reads_whole: bool
-    ) -> None:
+        self, blocks: list[Block], norm: Norm, num_tokens: int, *, end: int, base: float, reads_whole: bool,
+        num_virtual: int,
+    ) -> None:  # fmt: skip
         super().__init__()
         width = len(norm.weight)
         self.end, self.base, self.reads_whole = end, base, reads_whole
         self.tokens = nn.Embedding(num_tokens, width)
+        self.virtual = nn.Embedding(num_virtual, width) if num_virtual else None
         self.blocks = nn.ModuleList(blocks)
         self.norm = norm
         self.head = nn.Linear(width, num_tokens, bias=False)
@@ -180,8 +196,9 @@ class Gpt(nn.Module):
     def features(self, x_BT: Tensor, cache: Cache | None = None) -> Tensor:
         start, length = cache.length if cache else 0, x_BT.shape[1]
         turn_TK = turns(start, length, self.head_width, self.base, x_BT.device)
-        seen_BTS = self._seen(x_BT, cache)
-        x_BTD = self.tokens(x_BT)
+        x_BT, starts_BT = self._begun(x_BT, cache)
+        seen_BTS: Seen = self._seen(starts_BT, cache)
+        x_BTD = self._embedded(x_BT)
         for layer, block in enumerate(self.blocks):
             x_BTD = block(x_BTD, turn_TK, seen_BTS, cache, layer)
         if cache:
@@ -199,18 +216,57 @@ class Gpt(nn.Module):
         """
         return self.head(self.features(x_BT, cache))
 
-    def _seen(self, x_BT: Tensor, cache: Cache | None) -> Tensor | None:
-        """bool (B, T, S): the tokens of its document up to itself; None: simply all up to itself."""
-        starts_BT = x_BT == self.end
-        length = x_BT.shape[1]
+    def _begun(self, x_BT: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
+        """The numbers without marks, and bool (B, T) where documents begin."""
+        is_marked = cache is not None and cache.is_marked
+        if not is_marked and (torch.compiler.is_exporting() or not bool((x_BT < 0).any())):
+            return x_BT, x_BT == self.end
+        if cache is not None:
+            cache.is_marked = True
+        starts_BT = x_BT < 0
+        return torch.where(starts_BT, ~x_BT, x_BT), starts_BT
+
+    def _embedded(self, x_BT: Tensor) -> Tensor:
+        if self.virtual is None:
+            return self.tokens(x_BT)
+        beyond_BT = x_BT - self.tokens.num_embeddings
+        is_beyond_BT1 = (beyond_BT >= 0)[..., None]
+        own_BTD = self.tokens(x_BT.masked_fill(beyond_BT >= 0, PAD))
+        return torch.where(is_beyond_BT1, self.virtual(beyond_BT.clamp(min=0)), own_BTD)
+
+    def _seen(self, starts_BT: Tensor, cache: Cache | None) -> Seen:
+        length = starts_BT.shape[1]
         if cache is not None:
             document_BS = cache.documents(starts_BT)
         elif torch.compiler.is_exporting() or bool(starts_BT[:, 1:].any()):
+            if not torch.compiler.is_exporting() and starts_BT.device.type == "cpu":
+                lengths = stretches(starts_BT)
+                if starts_BT.numel() >= LONG * len(lengths):
+                    return lengths
             document_BS = starts_BT.cumsum(1)
         else:
             return None
         is_same_BTS = document_BS[:, -length:, None] == document_BS[:, None]
         return is_same_BTS.tril(document_BS.shape[1] - length)
+
+
+def stretches(starts_BT: Tensor) -> list[int]:
+    """Tokens of each document, row after row."""
+    is_first_BT = starts_BT.clone()
+    is_first_BT[:, 0] = True
+    first_D = is_first_BT.flatten().nonzero()[:, 0]
+    return first_D.diff(append=first_D.new_tensor([starts_BT.numel()])).tolist()
+
+
+def one_by_one(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, lengths: list[int]) -> Tensor:
+    """Attention within each document, in float32: in halves of that a CPU's is slower."""
+    with torch.autocast("cpu", enabled=False):
+        ends = (x.float().transpose(0, 1).flatten(1, 2) for x in (q_BHTK, k_BHTK, v_BHTK))
+        parts = zip(*(x_HQK.split(lengths, 1) for x_HQK in ends))
+        mixed = [functional.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
+                 for q, k, v in parts]  # fmt: skip
+    mixed_HQK = torch.cat(mixed, 1)
+    return mixed_HQK.unflatten(1, (len(q_BHTK), -1)).transpose(0, 1)
 
 
 def turns(start: int, length: int, head_width: int, base: float, device: torch.device) -> Tensor:
@@ -242,6 +298,7 @@ def build(
     base: float = 10_000.0,
     epsilon: float = 1e-6,
     end: int = 1,
+    num_virtual: int = 0,
 ) -> nn.Module:
     """A fresh net.
 
@@ -255,6 +312,7 @@ def build(
         qk_norm: queries and keys are normed before they meet.
         is_tied: the head's matrix is that of the tokens.
         base: of the angles; a larger one tells longer distances apart.
+        num_virtual: vectors of a learnt prompt, numbered from V on.
 
     Raises:
         OptionError: sizes that do not divide each other, or an unknown `mlp`.
@@ -277,7 +335,8 @@ def build(
               width, epsilon)
         for _ in range(depth)
     ]  # fmt: skip
-    net = Gpt(blocks, Norm(width, epsilon), in_shape[1], end=end, base=base, reads_whole=bool(num_outputs))
+    net = Gpt(blocks, Norm(width, epsilon), in_shape[1], end=end, base=base, reads_whole=bool(num_outputs),
+              num_virtual=num_virtual)  # fmt: skip
     if num_outputs:
         net.head = nn.Linear(width, num_outputs)
     _start(net)
@@ -291,8 +350,10 @@ def build(
 def _start(net: Gpt) -> None:
     """Blocks that add nothing yet, a head that favours nothing, and all else of unit gain."""
     nn.init.normal_(net.tokens.weight, std=EMBEDDED_STD)
+    if net.virtual is not None:
+        nn.init.normal_(net.virtual.weight, std=EMBEDDED_STD)
     for name, parameter in net.named_parameters():
         if name.endswith(("attention.out.weight", "mlp.down.weight")) or name.startswith("head."):
             parameter.zero_()
-        elif parameter.ndim == 2 and not name.startswith("tokens."):
+        elif parameter.ndim == 2 and not name.startswith(("tokens.", "virtual.")):
             parameter.normal_(std=1.0 / math.sqrt(parameter.shape[1]))
