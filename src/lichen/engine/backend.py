@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ def module_of(model: Model) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         module = _built(model)
     architecture.shape_to(module, arrays)
-    module.load_state_dict({name: tensor_of(array) for name, array in arrays.items()}, strict=True)
+    module.load_state_dict({name: view_of(array) for name, array in arrays.items()}, strict=True)
     return module.eval()
 
 
@@ -68,6 +69,14 @@ def array_of(tensor: Tensor) -> Array:
 def tensor_of(array: Array) -> Tensor:
     """A copy as a CPU tensor."""
     tensor = torch.from_numpy(np.array(array.numpy()))
+    return tensor.view(torch.bfloat16) if array.dtype == "bfloat16" else tensor
+
+
+def view_of(array: Array) -> Tensor:
+    """The numbers where they lie, to be read and never written."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        tensor = torch.from_numpy(array.numpy())
     return tensor.view(torch.bfloat16) if array.dtype == "bfloat16" else tensor
 
 

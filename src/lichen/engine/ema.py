@@ -6,18 +6,30 @@ import torch
 from torch import Tensor, nn
 
 
+def moving(module: nn.Module) -> dict[str, Tensor]:
+    """What training may change, by name and not copied: parameters that learn, and buffers."""
+    frozen = {
+        name
+        for name, parameter in module.named_parameters(remove_duplicate=False)
+        if not parameter.requires_grad
+    }
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
+
+
 class Average:
     """a <- d a + (1 - d) w after each step; d = min(decay, (1 + t) / (10 + t)), so the start is forgotten.
 
-    Batch-norm's running figures are averages already: they are copied.
+    Batch-norm's running figures are averages already: they are copied. What is frozen has no average.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
         self.tensors: dict[str, Tensor] = {
-            name: tensor.detach().clone() for name, tensor in module.state_dict().items()
+            name: tensor.detach().clone() for name, tensor in moving(module).items()
         }
-        parameters = dict(module.named_parameters())
+        parameters = {
+            name: parameter for name, parameter in module.named_parameters() if name in self.tensors
+        }
         self._sources = [parameter.data for parameter in parameters.values()]
         self._targets = [self.tensors[name] for name in parameters]
         self._buffers = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -175,7 +176,8 @@ class _Probe:
     """Times training steps on a throwaway copy of a net."""
 
     def __init__(self, module: nn.Module, batch: tuple[Tensor, Tensor], objective: Objective) -> None:
-        self.module = copy.deepcopy(module)
+        frozen = {id(own): own for own in module.parameters() if not own.requires_grad and own.ndim < 4}
+        self.module = copy.deepcopy(module, frozen)  # what never changes need not be there twice
         self.batch = batch
         self.objective = objective
 
@@ -205,7 +207,8 @@ def in_force(execution: Execution, device: str, module: nn.Module | None = None)
     """Sets torch's global threads and determinism, and puts everything back afterwards.
 
     Args:
-        module: the net to be trained, whose convolutions are computed as told.
+        module: the net to be trained, whose convolutions are computed as told, and whose frozen matrices are
+            stored meanwhile as they are computed with.
     """
     as_told = module is not None and execution.convolution == "product"
     threads, generator = torch.get_num_threads(), torch.get_rng_state()
@@ -219,7 +222,10 @@ def in_force(execution: Execution, device: str, module: nn.Module | None = None)
             torch._C._set_deterministic_algorithms(True, warn_only=True)
             deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.backends.cudnn.deterministic = True
-        with convolution.as_products(module) if as_told else nullcontext(), memory.kept():  # type: ignore[arg-type]
+        products = convolution.as_products(module) if as_told else nullcontext()  # type: ignore[arg-type]
+        is_narrow = module is not None and execution.precision == "bfloat16"
+        halves = narrowed(module) if is_narrow else nullcontext()  # type: ignore[arg-type]
+        with products, halves, memory.kept():
             yield
     finally:
         torch._C._set_deterministic_algorithms(was[0], warn_only=was[1])
@@ -228,6 +234,29 @@ def in_force(execution: Execution, device: str, module: nn.Module | None = None)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
         torch.set_rng_state(generator)
+
+
+@contextmanager
+def narrowed(module: nn.Module) -> Iterator[None]:
+    """Frozen matrices of linear layers in bfloat16, so that no step has to make them so; then as they were.
+
+    A matrix that is also read otherwise, such as a table of tokens, stays; so do those whose lengths count.
+    """
+    read = Counter(id(own) for part in module.modules() for own in part.parameters(recurse=False))
+    by_length = any("magnitude" in name for name, _ in module.named_parameters())
+    wide = [
+        part.weight for part in module.modules()
+        if isinstance(part, nn.Linear) and not part.weight.requires_grad and read[id(part.weight)] == 1
+        and part.weight.dtype == torch.float32 and not by_length
+    ]  # fmt: skip
+    was = [weight.data for weight in wide]
+    try:
+        for weight in wide:
+            weight.data = weight.data.bfloat16()
+        yield
+    finally:
+        for weight, data in zip(wide, was, strict=True):
+            weight.data = data
 
 
 def mixed(seed: int, step: int) -> int:

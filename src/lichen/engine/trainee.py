@@ -1,4 +1,7 @@
-"""trainee: everything that training changes, in one place, to be saved and put back bit by bit."""
+"""trainee: everything that training changes, in one place, to be saved and put back bit by bit.
+
+What is frozen when training begins is no part of it: the state of an adapter is small, whatever its base.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lichen.engine.ema import Average
+from lichen.engine.ema import Average, moving
 from lichen.engine.lookahead import Lookahead
 from lichen.engine.optimizers import Optimizer
 
@@ -22,6 +25,7 @@ class Trainee:
         self, module: nn.Module, optimizer: Optimizer, average: Average | None, lookahead: Lookahead | None
     ) -> None:
         self.module = module
+        self._moving = tuple(moving(module))
         self.optimizer = optimizer
         self.average = average
         self.lookahead = lookahead
@@ -35,9 +39,14 @@ class Trainee:
     def step(self) -> int:
         return self.counters["step"]
 
+    def moving(self) -> dict[str, Tensor]:
+        """The tensors of the net that training changes, not copied."""
+        own = self.module.state_dict()
+        return {name: own[name] for name in self._moving}
+
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the state, by name, not copied."""
-        found = {f"net.{name}": tensor for name, tensor in self.module.state_dict().items()}
+        found = {f"net.{name}": tensor for name, tensor in self.moving().items()}
         for index, parameter in enumerate(self.optimizer.parameters()):
             for key, tensor in self.optimizer.state.get(parameter, {}).items():
                 found[f"optimizer.{index}.{key}"] = tensor
@@ -58,7 +67,7 @@ class Trainee:
     def restore(self, counters: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Puts a snapshot back, in the memory layout that the net has now."""
         self.counters = copy.deepcopy(dict(counters))
-        for name, tensor in self.module.state_dict().items():
+        for name, tensor in self.moving().items():
             tensor.copy_(tensors[f"net.{name}"])
         self.optimizer.state.clear()
         for index, parameter in enumerate(self.optimizer.parameters()):
@@ -76,8 +85,8 @@ class Trainee:
         self.best = {name: tensor.clone() for name, tensor in _below(tensors, "best.").items()}
 
     def answers(self) -> Mapping[str, Tensor]:
-        """The weights that would answer now: the average where there is one."""
-        return self.average.tensors if self.average else self.module.state_dict()
+        """The weights that would answer now, beside frozen ones: the average where there is one."""
+        return self.average.tensors if self.average else self.moving()
 
     @contextmanager
     def answering(self) -> Iterator[nn.Module]:
@@ -85,10 +94,10 @@ class Trainee:
         if self.average is None:
             yield self.module.eval()
             return
-        held = {name: tensor.detach().clone() for name, tensor in self.module.state_dict().items()}
-        self.module.load_state_dict(self.average.tensors)
+        held = {name: tensor.detach().clone() for name, tensor in self.moving().items()}
+        self.module.load_state_dict(self.average.tensors, strict=False)
         yield self.module.eval()
-        self.module.load_state_dict(held)
+        self.module.load_state_dict(held, strict=False)
 
     def keep_best(self, value: float, epoch: int) -> None:
         self.counters.update(best_value=value, best_epoch=epoch)
@@ -98,7 +107,7 @@ class Trainee:
     def settle(self) -> None:
         """Leaves in the module the resulting weights: the best where kept, else those that answer."""
         final = self.best or dict(self.answers())
-        for name, tensor in self.module.state_dict().items():
+        for name, tensor in self.moving().items():
             tensor.copy_(final[name])
 
 
