@@ -77,12 +77,16 @@ class Task(Protocol):
 class SelfSupervised(Protocol):
     """A task whose rows are their own targets, such as telling the next token.
 
-    Its net says more of a row than could be kept; what is `kept` stands in for outputs wherever rows are
-    scored and answered. Shapes: B rows of a batch, T tokens.
+    Its net says more of a row than could be kept; what is `told`, or `kept` of outputs that are there, stands
+    in for outputs wherever rows are scored and answered. Shapes: B rows of a batch, T tokens.
     """
 
     def objective(self, module: Any, rows: Any, assets: Mapping[str, Any]) -> Any:
         """The loss of a batch, a scalar, of rows as batches have them."""
+        ...
+
+    def told(self, module: Any, rows: Any, assets: Mapping[str, Any]) -> Any:
+        """What stays of what a net says of rows: a number per token, (B, T)."""
         ...
 
     def kept(self, outputs: Any, rows: Any, assets: Mapping[str, Any]) -> Any:

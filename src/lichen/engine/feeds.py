@@ -14,14 +14,22 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, UsageError
 from lichen.core.model import Model
 from lichen.core.protocols import Feed, Task
-from lichen.data import packing, tokenizer, tokens
+from lichen.data import chat, conversations, dialogues, packing, tokenizer, tokens
 from lichen.data.batches import Source
 from lichen.engine import codes, observations, pictures, texts
 
-KINDS = {"text": "texts", "observation": "observations", "image": "pictures"}
+KINDS = {
+    "text": "texts",
+    "conversation": "conversations",
+    "preference": "preferences",
+    "observation": "observations",
+    "image": "pictures",
+}
 """What a row is, by its name in a schema."""
 ASSETS = {"text": "tokenizer", "observation": "observation_shape"}
 """The asset that a value has which takes such rows; others take pictures."""
+SPOKEN = tuple(f"{kind}s" for kind in conversations.KINDS)
+"""What a language model takes beside texts."""
 LONGEST = 512
 """Numbers that are read of a text at most where nobody says."""
 
@@ -41,9 +49,11 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
     """
     has = next((KINDS[kind] for kind in KINDS if kind in data.schema), "pictures")
     takes = next((KINDS[kind] for kind, asset in ASSETS.items() if asset in assets), "pictures")
-    if takes != has:
+    rows = data.rows(split) if takes == has or (are_packed(assets) and has in SPOKEN) else None
+    if rows is None:
         raise UsageError(f"the value takes {takes}; the data has {has}")
-    rows = data.rows(split)
+    if has in SPOKEN:
+        return dialogues.Dialogues(rows, chat.of(assets), assets["max_tokens"])
     if has == "texts":
         form = packing.Packs if are_packed(assets) else tokens.Tokens
         return form(rows, tokenizer.of(assets["tokenizer"]), assets["max_tokens"])

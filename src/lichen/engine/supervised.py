@@ -265,9 +265,10 @@ def outputs_of(
     with torch.inference_mode():
         for start in range(0, len(images_NCHW), batch_size):
             x_BCHW = torch.from_numpy(np.array(images_NCHW[start : start + batch_size])).to(device)
-            outputs = views.answered(module, _laid(task.inputs(x_BCHW, assets)), assets).float()
             if isinstance(task, SelfSupervised):
-                outputs = task.kept(outputs, x_BCHW, assets)
+                outputs = task.told(module, x_BCHW, assets)
+            else:
+                outputs = views.answered(module, _laid(task.inputs(x_BCHW, assets)), assets).float()
             parts.append(outputs.cpu())
     return torch.cat(parts).numpy()
 

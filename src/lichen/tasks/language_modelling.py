@@ -3,6 +3,9 @@
 The headline counts bits per byte of text, so that it does not depend on the tokenizer. Intervals are over
 documents: tokens of one document are no independent draws.
 
+Rows of documents are (B, T + 1), each token to be told by those before it; rows of conversations (B, 2, T),
+what is read and what each place tells, PAD where that is nothing.
+
 Shapes: B rows of a batch, N rows of a split, T tokens of a row, V different ones, D documents, R replicates.
 """
 
@@ -20,9 +23,10 @@ from torch.nn import functional
 
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
-from lichen.core.errors import DataError, OptionError, UsageError
+from lichen.core.errors import DataError, OptionError
+from lichen.data import conversations
 from lichen.data.tokenizer import PAD
-from lichen.engine import metrics
+from lichen.engine import metrics, telling
 
 NOTHING = -1.0
 """Stands in for the loss of a place where no token is to be told."""
@@ -43,8 +47,8 @@ class LanguageModelling:
         Raises:
             DataError: a missing column, or no rows.
         """
-        if "text" not in data.schema["columns"]:
-            raise DataError("this task needs a column for `text`", where=data.root)
+        if not {"text", *conversations.KINDS} & data.schema.keys():
+            raise DataError("this task needs a column for `text`, or conversations", where=data.root)
         if not data.num_rows(split):
             raise DataError(f"split `{split}` has no rows", where=data.root)
 
@@ -69,20 +73,28 @@ class LanguageModelling:
         return {"is_packed": True}
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
-        """int32 (B, T): all but the last token of each row, which is only told."""
-        return batch[:, :-1]
+        """int32 (B, T): what is read; of a document all but the last token."""
+        return batch[:, 0] if batch.ndim == 3 else batch[:, :-1]
 
     def objective(self, module: nn.Module, rows: Tensor, assets: Mapping[str, Any]) -> Tensor:
-        """The mean loss of the tokens that rows (B, T + 1) tell."""
-        logits_BTV, told_BT = module(self.inputs(rows, assets)), rows[:, 1:].long()
-        if logits_BTV.ndim != 3:
-            raise UsageError("a net must tell the token after each one; this net answers for whole texts",
-                             hint="net='gpt'")  # fmt: skip
+        """The mean loss of the tokens that rows tell, computed some rows at a time."""
+        told_BT = _told(rows)
+        if rows.ndim == 3 or telling.is_large(module, rows):
+            return telling.mean_loss(module, self.inputs(rows, assets), told_BT)
+        logits_BTV = module(self.inputs(rows, assets))
+        telling.require_tokens(logits_BTV)
         return functional.cross_entropy(logits_BTV.flatten(0, 1).float(), told_BT.flatten(), ignore_index=PAD)
+
+    def told(self, module: nn.Module, rows: Tensor, assets: Mapping[str, Any]) -> Tensor:
+        """Loss of each token (B, T) of rows, NOTHING where none is told."""
+        told_BT = _told(rows)
+        found_BT = torch.full(told_BT.shape, NOTHING, device=rows.device)
+        found_BT[told_BT != PAD] = telling.losses(module, self.inputs(rows, assets), told_BT)
+        return found_BT
 
     def kept(self, outputs: Tensor, rows: Tensor, assets: Mapping[str, Any]) -> Tensor:
         """Loss of each token (B, T) of logits (B, T, V), NOTHING where none is told."""
-        told_BT = rows[:, 1:].long()
+        told_BT = _told(rows)
         return torch.where(told_BT != PAD, _losses(outputs, told_BT), NOTHING)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -139,6 +151,11 @@ class LanguageModelling:
 def _are_told(outputs_NT: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """bool (N, T): tokens of documents that have a loss; an end that is the number PAD has none."""
     return (targets[..., 0] >= 0) & (outputs_NT != NOTHING)
+
+
+def _told(rows: Tensor) -> Tensor:
+    """int64 (B, T): what each place tells; PAD: nothing."""
+    return (rows[:, 1] if rows.ndim == 3 else rows[:, 1:]).long()
 
 
 def _losses(logits_BTV: Tensor, told_BT: Tensor) -> Tensor:
