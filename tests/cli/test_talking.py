@@ -5,6 +5,7 @@ import io
 import pytest
 from languages import drawn
 
+import lichen as li
 from lichen.engine.decode import Decoder
 
 
@@ -83,6 +84,49 @@ def test_a_llama_leaves_as_a_folder(lichen, tmp_path):
     assert said.code == 0 and "32 rows of noise" in said.out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"README.txt", "config.json", "model.safetensors", "tokenizer.json"}
+
+
+def spoken(model, **more):
+    """The same model as if it had been taught conversations."""
+    from lichen.data import chat
+
+    assets = {**model.assets, "template": chat.plain(model.assets["tokenizer"])}
+    return model.with_weights(model.weights(), assets=assets)
+
+
+def test_a_model_of_conversations_answers_and_remembers(lichen, model, tmp_path, monkeypatch):
+    own = spoken(drawn(max_tokens=120))
+    own.save(tmp_path / "chat.lichen")
+    how = {"max_new_tokens": 6, "temperature": 0.9, "seed": 2}
+    flags = ("--max-tokens", "6", "--temperature", "0.9", "--seed", "2")
+    said = lichen("chat", tmp_path / "chat.lichen", "--prompt", "moss", *flags)
+    (first,) = own.generate("moss", **how)
+    assert said.out == f"{first}\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO("moss\nbark\n"))
+    said = lichen("chat", tmp_path / "chat.lichen", "--system", "be brief", *flags)
+    talk = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "moss"}]
+    (one,) = own.generate(talk, **how)
+    talk += [{"role": "assistant", "content": one}, {"role": "user", "content": "bark"}]
+    assert said.out == f"{one}\n{own.generate(talk, **how)[0]}\n"
+
+
+def test_who_was_never_taught_conversations_takes_no_instructions(lichen, file):
+    found = lichen("chat", file, "--prompt", "moss", "--system", "be brief")
+    assert found.code == 2 and "taught conversations" in found.err
+
+
+def test_an_adapter_leaves_as_a_folder_that_peft_opened(lichen, tmp_path):
+    pytest.importorskip("peft")
+    data = li.conversations([{"prompt": f"say {row}", "answer": "moss"} for row in range(12)])
+    start = drawn(max_tokens=32, depth=1, mlp="swiglu", qk_norm=False)
+    li.adapt.instruct(start, data, epochs=1, rank=1, precision="float32").save(tmp_path / "a.lichen")
+    said = lichen("export", tmp_path / "a.lichen", "--out", tmp_path / "out", "--format", "peft")
+    assert said.code == 0 and "answers as the value" in said.out
+    assert f"base     {start.part_digest()[:10]}" in (tmp_path / "out" / "README.txt").read_text()
+    assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
+    start.save(tmp_path / "b.lichen")
+    said = lichen("export", tmp_path / "b.lichen", "--out", tmp_path / "no", "--format", "peft")
+    assert said.code == 2 and "this model has none" in said.err and "--format llama" in said.err
 
 
 def test_what_is_streamed_is_whole_characters(model):

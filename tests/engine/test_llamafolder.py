@@ -7,7 +7,7 @@ import pytest
 from languages import drawn, llama_folder
 
 from lichen.core.errors import UsageError
-from lichen.data import tokenizer
+from lichen.data import chat, tokenizer
 from lichen.engine import llamafolder
 
 LLAMA = {"mlp": "swiglu", "qk_norm": False, "num_kv_heads": 1}
@@ -54,6 +54,18 @@ def test_pieces_come_back_too(tmp_path):
     second = llamafolder.read(tmp_path / "second")
     assert second.predict("moss bark") == first.predict("moss bark")
     assert json.loads((tmp_path / "second" / "config.json").read_text())["eos_token_id"] == [1, 2]
+
+
+def test_a_template_goes_along_and_comes_back(model, tmp_path):
+    asset = model.assets["tokenizer"]
+    spoken = model.with_weights(model.weights(), assets={**model.assets, "template": chat.plain(asset)})
+    llamafolder.write(spoken, tmp_path)
+    found = llamafolder.read(tmp_path)
+    assert found.assets["template"] == spoken.assets["template"]
+    talk = [{"role": "user", "content": "moss"}]
+    assert chat.of(found.assets).prompt(talk).tolist() == chat.of(spoken.assets).prompt(talk).tolist()
+    assert json.loads((tmp_path / "config.json").read_text())["eos_token_id"] == [1, chat.TURN]
+    assert found.generate(talk, temperature=0) == spoken.generate(talk, temperature=0)
 
 
 def test_what_no_llama_computes_is_not_written(tmp_path):

@@ -1,4 +1,4 @@
-"""talking: `chat`: a language model goes on from what it is told, word by word as they come."""
+"""talking: `chat`: a language model answers, or goes on from what it is told, word by word as they come."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from lichen.core.errors import UsageError
 from lichen.core.model import Model
 
 if TYPE_CHECKING:
-    from lichen.engine.decode import Decoder, Sampling
+    from lichen.engine.decode import Decoder, Prompt, Sampling
 
 
 def chat(given: Namespace) -> Answer:
-    """Says what follows a prompt, or each line that is typed or piped in."""
+    """Says what follows a prompt, or each line that is typed or piped in.
+
+    A model that was taught conversations answers each line, and remembers those before.
+    """
+    from lichen.data import conversations
     from lichen.engine.decode import Decoder, Sampling
 
     value = subject(given.value, "chat")
@@ -26,12 +30,23 @@ def chat(given: Namespace) -> Answer:
     sampling = Sampling(temperature=given.temperature, top_k=given.top_k, top_p=given.top_p,
                         min_p=given.min_p, seed=given.seed)  # fmt: skip
     decoder, prompts = Decoder.of(value), [given.prompt] if given.prompt is not None else _typed()
+    if given.system is not None and decoder.chat is None:
+        raise UsageError("--system speaks to a model that was taught conversations; this one was not",
+                         hint="adapt.instruct teaches them")  # fmt: skip
+    begun = [] if given.system is None else [{"role": "system", "content": given.system}]
     if given.json:
         asked = list(prompts)
-        texts = decoder.generate(asked, max_new_tokens=given.max_tokens, sampling=sampling)
+        whole = [[*begun, {"role": "user", "content": one}] if begun else one for one in asked]
+        texts = decoder.generate(whole, max_new_tokens=given.max_tokens, sampling=sampling)
         return Answer("", [{"prompt": a, "text": b} for a, b in zip(asked, texts, strict=True)])
     for prompt in prompts:
-        _say(decoder, prompt, given.max_tokens, sampling)
+        if decoder.chat is None:
+            sys.stdout.write(prompt)
+            _say(decoder, prompt, given.max_tokens, sampling)
+            continue
+        begun.append({"role": "user", "content": prompt})
+        said = _say(decoder, begun, given.max_tokens, sampling)
+        begun.append({"role": conversations.ANSWERS, "content": said})
     return Answer()
 
 
@@ -48,19 +63,23 @@ def _typed() -> Iterator[str]:
             yield line.rstrip("\n")
 
 
-def _say(decoder: Decoder, prompt: str, max_tokens: int, sampling: Sampling) -> None:
-    sys.stdout.write(prompt)
+def _say(decoder: Decoder, prompt: Prompt, max_tokens: int, sampling: Sampling) -> str:
+    """What was said."""
+    parts = []
     for text in decoder.stream(prompt, max_new_tokens=max_tokens, sampling=sampling):
+        parts.append(text)
         sys.stdout.write(text)
         sys.stdout.flush()
     sys.stdout.write("\n")
     sys.stdout.flush()
+    return "".join(parts)
 
 
 VERBS = {
-    "chat": Verb("let a language model go on from a text", chat, (
+    "chat": Verb("let a language model answer, or go on from a text", chat, (
         VALUE,
         argument("--prompt", metavar="TEXT", help="one text; otherwise each line that is typed or piped in"),
+        argument("--system", metavar="TEXT", help="how a model that was taught conversations is to answer"),
         argument("--max-tokens", type=int, default=200, metavar="N", help="tokens at most (default 200)"),
         argument("--temperature", type=float, default=0.8, metavar="T",
                  help="0: always the likeliest token; above 1 unlikely ones come oftener (default 0.8)"),

@@ -168,6 +168,17 @@ class Model(Value):
         kept = {name: parts[name] for name in parts if self.part_digest(name) != self.face["base"]}
         return replace(self, manifest={**self.manifest, "parts": kept}, made=None)
 
+    def base(self) -> Model:
+        """The model without its adapter, itself where it has none.
+
+        Raises:
+            AdapterError: it is an adapter alone.
+        """
+        if not self.is_adapted:
+            return self
+        manifest = {**self.manifest, "face": self.base_part, "parts": self._without(self.manifest["face"])}
+        return replace(self, manifest=manifest, made=None)
+
     def onto(self, base: Model) -> Model:
         """This adapter on its base: the model that it was taken from, digest and all.
 
@@ -241,6 +252,9 @@ class Model(Value):
         top_p: float | None = None, min_p: float | None = None, seed: int = 0,
     ) -> list[str]:  # fmt: skip
         """What a language model says after each prompt, a text or a list of them.
+
+        A model that was taught conversations answers: a prompt is what a user says, or a list of messages,
+        `{"role", "content"}`.
 
         Args:
             temperature: 0: always the likeliest token; above 1 unlikely ones come oftener.

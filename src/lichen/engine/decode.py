@@ -2,7 +2,8 @@
 
 A token is drawn from (seed, number of the prompt, number of the token) alone, so a text does not depend on
 what is told beside it. Prompts of different lengths are filled up at the left, where nothing sees it. Where
-the tokens that a net reads are full, it goes on from the later half of them as from a document.
+the tokens that a net reads are full, it goes on from the later half of them as from a document. A model with
+a chat template is asked in its words: a prompt is what a user says, or a conversation so far.
 
 Papers: Fan et al. 2018 (top k); Holtzman et al. 2020 (top p); Nguyen et al. 2024 (min p).
 Shapes: B rows under way, V different tokens, S tokens read.
@@ -11,7 +12,7 @@ Shapes: B rows under way, V different tokens, S tokens read.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,15 @@ from torch import Tensor, nn
 
 from lichen.core.errors import DataError, OptionError, UsageError
 from lichen.core.model import Model
-from lichen.data import draws, tokenizer
+from lichen.data import chat, conversations, draws, tokenizer
+from lichen.data.chat import Chat
+from lichen.data.conversations import Message
 from lichen.data.tokenizer import PAD, Tokenizer
 from lichen.engine import backend, feeds
 
 BATCH_SIZE = 32
+Prompt = str | Sequence[Message]
+"""A text, or a conversation so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +107,13 @@ class Decoder:
 
     Args:
         room: tokens that the net reads at most.
+        chat: how conversations are read; None: the model was never taught one.
     """
 
     module: nn.Module
     tokenizer: Tokenizer
     room: int
+    chat: Chat | None = None
 
     @classmethod
     def of(cls, model: Model, device: str = "cpu") -> Decoder:
@@ -116,14 +123,19 @@ class Decoder:
         """
         if not feeds.are_packed(model.assets):
             raise UsageError(f"only a language model tells texts; this one is for {model.task or 'no task'}")
-        return cls(backend.module_of(model).to(device), tokenizer.of(model.assets["tokenizer"]),
-                   max(2, model.assets["max_tokens"]))  # fmt: skip
+        return cls.around(backend.module_of(model).to(device), model.assets)
+
+    @classmethod
+    def around(cls, module: nn.Module, assets: Mapping[str, Any]) -> Decoder:
+        """A decoder of a net that is in memory already."""
+        template = chat.of(assets) if assets.get("template") else None
+        return cls(module, tokenizer.of(assets["tokenizer"]), max(2, assets["max_tokens"]), template)
 
     def generate(
-        self, prompts: Sequence[str], *, max_new_tokens: int = 100, sampling: Sampling | None = None,
+        self, prompts: Sequence[Prompt], *, max_new_tokens: int = 100, sampling: Sampling | None = None,
         batch_size: int = BATCH_SIZE,
     ) -> list[str]:  # fmt: skip
-        """What follows each prompt, up to the end of its document or so many tokens."""
+        """What follows each prompt, up to the end of its document or answer, or so many tokens."""
         found: list[list[int]] = [[] for _ in prompts]
         for start in range(0, len(prompts), batch_size):
             rows = range(start, min(len(prompts), start + batch_size))
@@ -134,7 +146,7 @@ class Decoder:
         return [self.tokenizer.decode(numbers) for numbers in found]
 
     def stream(
-        self, prompt: str, *, max_new_tokens: int = 100, sampling: Sampling | None = None
+        self, prompt: Prompt, *, max_new_tokens: int = 100, sampling: Sampling | None = None
     ) -> Iterator[str]:
         """The same of one prompt, character by character as they are complete."""
         whole = codecs.getincrementaldecoder("utf-8")("replace")
@@ -144,8 +156,17 @@ class Decoder:
         if text := whole.decode(b"", True):
             yield text
 
-    def read(self, prompt: str) -> np.ndarray:
-        """int32 (S,): a prompt as the beginning of a document."""
+    def read(self, prompt: Prompt) -> np.ndarray:
+        """int32 (S,): a prompt as the beginning of a document, or as what a model of conversations is asked.
+
+        Raises:
+            DataError: it is no prompt. UsageError: it is a conversation, and the model knows none.
+        """
+        if self.chat is not None:
+            return self.chat.prompt(conversations.messages(prompt, "user"))
+        if isinstance(prompt, list | tuple):
+            raise UsageError("the model was never taught conversations; its prompts must be texts",
+                             hint="adapt.instruct teaches them")  # fmt: skip
         if not isinstance(prompt, str):
             raise DataError(f"a prompt must be a text, not {type(prompt).__name__}")
         return np.concatenate([[self.tokenizer.end], *self.tokenizer.encode([prompt])]).astype(np.int32)
@@ -158,12 +179,13 @@ class Decoder:
         _require(max_new_tokens >= 1, "max_new_tokens", "1 at least", max_new_tokens)
         rows = list(range(first, first + len(prompts)))
         pasts, cache = [numbers.tolist() for numbers in prompts], None
+        stops = self.tokenizer.stops if self.chat is None else self.chat.stops
         for step in range(max_new_tokens):
             logits_BV, cache = self._advanced(pasts, cache)
             if PAD not in self.tokenizer.stops:  # some tokenizers of others end a text by it
                 logits_BV[:, PAD] = -torch.inf
             next_B = sampling.draw(logits_BV, rows, step).tolist()
-            going = [place for place, token in enumerate(next_B) if token not in self.tokenizer.stops]
+            going = [place for place, token in enumerate(next_B) if token not in stops]
             if not going:
                 return
             if cache is not None and len(going) < len(rows):
@@ -176,7 +198,7 @@ class Decoder:
         """Logits after all tokens so far, of which a cache holds all but the last; full pasts are cut."""
         full = [row for row, past in enumerate(pasts) if len(past) > self.room]
         for row in full:
-            pasts[row] = [self.tokenizer.end, *pasts[row][-max(1, self.room // 2) :]]
+            pasts[row] = [*pasts[row][: self.lead], *pasts[row][-max(1, self.room // 2) :]]
         if cache is not None and not full and cache.length < self.room:
             newest = torch.tensor([past[-1:] for past in pasts], dtype=torch.int32, device=self.device)
             return self.module(newest, cache)[:, -1].float(), cache
@@ -185,6 +207,11 @@ class Decoder:
             return self.module(self._filled(pasts))[:, -1].float(), None
         cache = make(self.room)
         return self.module(self._filled(pasts), cache)[:, -1].float(), cache
+
+    @property
+    def lead(self) -> int:
+        """Tokens at the beginning that are never left out: the first, or a learnt prompt."""
+        return max(1, self.chat.num_virtual) if self.chat else 1
 
     def _filled(self, pasts: list[list[int]]) -> Tensor:
         """int32 (B, S): rows filled up at the left."""
@@ -198,10 +225,15 @@ class Decoder:
 
 
 def generate(
-    model: Model, prompts: str | Sequence[str], *, max_new_tokens: int = 100, temperature: float = 0.8,
+    model: Model, prompts: Prompt | Sequence[Prompt], *, max_new_tokens: int = 100, temperature: float = 0.8,
     top_k: int | None = None, top_p: float | None = None, min_p: float | None = None, seed: int = 0,
 ) -> list[str]:  # fmt: skip
     """What a language model says after each prompt; see `Sampling`."""
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
-    given: list[Any] = list(prompts) if isinstance(prompts, list | tuple) else [prompts]
-    return Decoder.of(model).generate(given, max_new_tokens=max_new_tokens, sampling=sampling)
+    return Decoder.of(model).generate(listed(prompts), max_new_tokens=max_new_tokens, sampling=sampling)
+
+
+def listed(prompts: Any) -> list[Any]:
+    """Prompts one by one: of a list each, but a list of messages is one conversation."""
+    is_several = isinstance(prompts, list | tuple) and not (prompts and isinstance(prompts[0], Mapping))
+    return list(prompts) if is_several else [prompts]

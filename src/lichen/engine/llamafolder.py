@@ -1,6 +1,7 @@
 """llamafolder: a language model as a folder that transformers and what reads its files open, and back.
 
-config.json and model.safetensors are a LlamaForCausalLM's, tokenizer.json is the library's own file.
+config.json and model.safetensors are a LlamaForCausalLM's, tokenizer.json is the library's own file,
+chat_template.jinja and the names of tokens in tokenizer_config.json are transformers'.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 
 from lichen.core.errors import DataError, missing_package
 from lichen.core.model import Model
-from lichen.data import foreign, tokenizer
+from lichen.data import chat, foreign, tokenizer
 from lichen.data.files import read_bytes
 from lichen.engine import architecture, backend, llama, pretrained
 
@@ -35,6 +36,8 @@ def read(folder: Path) -> Model:
     assets = {
         "tokenizer": foreign.asset_of(folder, config), "max_tokens": made["in_shape"][0], "is_packed": True,
     }  # fmt: skip
+    if template := chat.asset_of(folder):
+        assets["template"] = template
     return backend.wrap(net, task=TASK, assets=assets)
 
 
@@ -50,13 +53,24 @@ def write(model: Model, folder: Path) -> None:
         raise missing_package("safetensors", "vision") from None
     net = backend.module_of(model)
     teller = tokenizer.of(model.assets["tokenizer"])
-    stops = sorted(teller.stops)
+    template = model.assets.get("template")
+    stops = sorted(chat.of(model.assets).stops if template else teller.stops)
     config = {**llama.config_of(net), "bos_token_id": teller.end,
               "eos_token_id": stops[0] if len(stops) == 1 else stops}  # fmt: skip
     tensors = {name: tensor.contiguous() for name, tensor in llama.tensors_of(net).items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
+    write_words(model, folder)
+
+
+def write_words(model: Model, folder: Path) -> None:
+    """Writes how a model reads texts and conversations."""
+    template = model.assets.get("template")
     (folder / "tokenizer.json").write_text(tokenizer.written(model.assets["tokenizer"]), encoding="utf-8")
+    if template:
+        about = {"tokenizer_class": "PreTrainedTokenizerFast", **template["tokens"]}
+        (folder / "tokenizer_config.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        (folder / "chat_template.jinja").write_text(template["source"], encoding="utf-8")
 
 
 def _config(path: Path) -> dict[str, Any]:
