@@ -27,6 +27,8 @@ METHODS = {
     "ia3": ("scale",),
 }
 """The tensors that each method keeps for a layer."""
+PROMPT = "prompt"
+"""The method that adds vectors of its own and changes no layer."""
 
 
 def merged(
@@ -43,9 +45,9 @@ def merged(
         UsageError: the adapter's tensors do not fit the base's.
     """
     try:
-        method, names = METHODS[adapter["method"]], list(adapter["layers"])
-        own = {layer: {kind: weights[f"{layer}.{kind}"] for kind in method} for layer in names}
-        kept = {f"{layer}.{kind}" for layer in names for kind in method}
+        kinds, names = kinds_of(adapter), list(adapter["layers"])
+        own = {layer: {kind: weights[f"{layer}.{kind}"] for kind in kinds} for layer in names}
+        kept = {f"{layer}.{kind}" for layer in names for kind in kinds}
         found = {**base, **{name: array for name, array in weights.items() if name not in kept}}
         # One thread: the order of sums, and so every bit, is the same wherever it is done.
         with execution.in_force(Execution(), "cpu"):
@@ -56,6 +58,11 @@ def merged(
         said = str(error).partition("\n")[0]
         raise UsageError(f"the adapter does not fit its base: {said}") from error
     return found
+
+
+def kinds_of(adapter: Mapping[str, Any]) -> tuple[str, ...]:
+    """The tensors that an adapter keeps for a layer."""
+    return () if adapter["method"] == PROMPT else METHODS[adapter["method"]]
 
 
 def _layer(

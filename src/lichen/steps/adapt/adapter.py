@@ -104,6 +104,8 @@ def adapter(
         "layers": layers,
     }
     adapters.put_in(module.to("cpu"), about, dropout=dropout, seed=seed)
+    if not feeds.are_packed(assets):
+        adapters.open_head(module)
     if epochs:
         settings = Settings(
             epochs=epochs, optimizer="adamw", rate=RATES[method] if rate is None else rate,
