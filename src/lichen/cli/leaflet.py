@@ -39,11 +39,14 @@ checked  {checked}
 def _of_texts(value: Model | Program, format: str, title: str, checked: str) -> str:
     length, num_tokens = feeds.in_shape(value.assets)
     place = {"lichen": "model.lichen", "safetensors": "model.json"}.get(format, "tokenizer.json")
+    base = ""
+    if isinstance(value, Model) and format == "peft":
+        base = f"\nbase     {value.face['base'][:10]}: the adapter answers on no other"
     return f"""{title}
 
 input    int32 (N, T): tokens of N texts, {length} at most, of {num_tokens} different ones
 tokens   by the tokenizer in {place}
-checked  {checked}
+checked  {checked}{base}
 
 {snippets.of(value, format)}"""
 

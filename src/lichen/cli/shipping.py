@@ -25,7 +25,7 @@ from lichen.core.session import Session
 from lichen.core.value import size_text
 from lichen.core.valuefile import read
 from lichen.data import tokenizer
-from lichen.engine import answer, backend, feeds, llamafolder, parity, runtimes, supervised
+from lichen.engine import answer, backend, feeds, llamafolder, parity, peftfolder, runtimes, supervised
 
 TOLERANCE = 1e-5
 """The files hold the same arithmetic: only the order of sums may differ, as a share of the largest output."""
@@ -108,7 +108,7 @@ def _converted(
     """The value in a format that a runtime reads: by `deploy.export`, which checks it row by row."""
     if format == "lichen" or (isinstance(value, Program) and value.format == format):
         return value
-    if format in ("safetensors", "llama"):
+    if format in ("safetensors", "llama", "peft"):
         if isinstance(value, Program):
             raise UsageError(
                 f"{format} holds the weights of a Model; this is a Program",
@@ -118,7 +118,7 @@ def _converted(
     if feeds.are_packed(value.assets):
         raise UsageError(
             f"models that go on with texts are not written as {format} yet",
-            hint="--format safetensors, lichen, or llama",
+            hint="--format safetensors, lichen, llama, or peft",
         )
     if data is None:
         raise UsageError("the data that an export is checked on are not here", hint=_where(value))
@@ -178,6 +178,13 @@ def _write_llama(value: Model | Program, part: Path) -> Answering:
     return lambda rows: answer.logits(found, rows)
 
 
+def _write_peft(value: Model | Program, part: Path) -> Answering:
+    assert isinstance(value, Model)
+    peftfolder.write(value, part)
+    found = peftfolder.read(part, value)
+    return lambda rows: answer.logits(found, rows)
+
+
 WRITERS: dict[str, Callable[[Model | Program, Path], Answering]] = {
     "onnx": _write_program,
     "openvino": _write_program,
@@ -186,6 +193,7 @@ WRITERS: dict[str, Callable[[Model | Program, Path], Answering]] = {
     "lichen": _write_lichen,
     "safetensors": _write_safetensors,
     "llama": _write_llama,
+    "peft": _write_peft,
 }
 """Each writes a value's files into a folder, and answers from what it reads back there."""
 

@@ -10,7 +10,8 @@ from lichen.data import tokenizer
 def of(value: Model | Program, format: str) -> str:
     """Python that answers about one picture, text or observation with nothing but the runtime."""
     if "tokenizer" in value.assets and (isinstance(value, Model) or format == "lichen"):
-        return {"lichen": TEXTS_LICHEN, "llama": TEXTS_LLAMA}.get(format, TEXTS_SAFETENSORS)
+        texts = {"lichen": TEXTS_LICHEN, "llama": TEXTS_LLAMA, "peft": TEXTS_PEFT}
+        return texts.get(format, TEXTS_SAFETENSORS)
     is_policy = "observation_shape" in value.assets
     if format == "lichen":
         return ACTS_LICHEN.format(shape=value.assets["observation_shape"]) if is_policy else LICHEN
@@ -94,6 +95,13 @@ read = tokenizer.of(about["assets"]["tokenizer"])
 """
 TEXTS_LLAMA = """import transformers
 model = transformers.LlamaForCausalLM.from_pretrained(".")
+read = transformers.PreTrainedTokenizerFast(tokenizer_file="tokenizer.json")
+told = model.generate(**read("a text", return_tensors="pt"), max_new_tokens=20)
+print(read.decode(told[0], skip_special_tokens=True))
+"""
+TEXTS_PEFT = """import peft, transformers
+base = transformers.LlamaForCausalLM.from_pretrained("BASE")  # the base, written with --format llama
+model = peft.PeftModel.from_pretrained(base, ".")
 read = transformers.PreTrainedTokenizerFast(tokenizer_file="tokenizer.json")
 told = model.generate(**read("a text", return_tensors="pt"), max_new_tokens=20)
 print(read.decode(told[0], skip_special_tokens=True))
