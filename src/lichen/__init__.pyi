@@ -28,8 +28,10 @@ from lichen.core.session import opened as opened
 from lichen.core.step import step as step
 from lichen.core.store import Store as Store
 from lichen.data.arrays import arrays as arrays
+from lichen.data.arrays import conversations as conversations
 from lichen.data.arrays import texts as texts
 from lichen.engine.backend import wrap as wrap
+from lichen.engine.switching import Switch as Switch
 from lichen.core.value import Value
 
 __version__: str
@@ -68,6 +70,32 @@ class _Adapt:
         data: Dataset,
     ) -> Model:
         """confidences become as high as answers are right, and no answer changes"""
+        ...
+    def dpo(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        beta: float = ...,
+        normalise: Literal['none', 'length'] = ...,
+        method: Literal['full', 'lora', 'rslora', 'dora', 'ia3'] = ...,
+        rank: int = ...,
+        alpha: float | None = ...,
+        targets: list[str] | None = ...,
+        max_tokens: int | None = ...,
+        epochs: int = ...,
+        batch_tokens: int = ...,
+        rate: float | None = ...,
+        weight_decay: float = ...,
+        schedule: Literal['cosine', 'linear', 'constant'] = ...,
+        warmup: float = ...,
+        clip: float | None = ...,
+        patience: int | None = ...,
+        precision: Literal['auto', 'float32', 'bfloat16'] = ...,
+        seed: int = ...,
+        callback: Callable[..., Any] | None = ...,
+    ) -> Model:
+        """a language model learns to prefer the chosen of two answers, without a model of rewards"""
         ...
     def finetune(
         self,
@@ -115,6 +143,34 @@ class _Adapt:
         seed: int = ...,
     ) -> Model:
         """give a model of texts a fresh head for the labels of the data, so that it can learn to tell them"""
+        ...
+    def instruct(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        method: Literal['full', 'lora', 'rslora', 'dora', 'ia3', 'prompt'] = ...,
+        rank: int = ...,
+        alpha: float | None = ...,
+        targets: list[str] | None = ...,
+        dropout: float = ...,
+        num_virtual: int = ...,
+        template: str | None = ...,
+        max_tokens: int | None = ...,
+        epochs: int = ...,
+        batch_tokens: int = ...,
+        rate: float | None = ...,
+        weight_decay: float = ...,
+        schedule: Literal['cosine', 'linear', 'constant'] = ...,
+        warmup: float = ...,
+        clip: float | None = ...,
+        ema: float | None = ...,
+        patience: int | None = ...,
+        precision: Literal['auto', 'float32', 'bfloat16'] = ...,
+        seed: int = ...,
+        callback: Callable[..., Any] | None = ...,
+    ) -> Model:
+        """a language model learns to answer, from conversations; only answers count in the loss"""
         ...
     def merge(
         self,
@@ -571,6 +627,11 @@ class _Prepare:
         text: str | None = ...,
         label: str | None = ...,
         group: str | None = ...,
+        messages: str | None = ...,
+        prompt: str | None = ...,
+        answer: str | None = ...,
+        chosen: str | None = ...,
+        rejected: str | None = ...,
         unit: Literal['document', 'passage', 'line'] | None = ...,
         label_columns: list[str] | None = ...,
         separator: str | None = ...,
@@ -827,6 +888,11 @@ def load(
     text: str | None = ...,
     label: str | None = ...,
     group: str | None = ...,
+    messages: str | None = ...,
+    prompt: str | None = ...,
+    answer: str | None = ...,
+    chosen: str | None = ...,
+    rejected: str | None = ...,
     unit: Literal['document', 'passage', 'line'] | None = ...,
     label_columns: list[str] | None = ...,
     separator: str | None = ...,

@@ -29,6 +29,8 @@ SMALL = {
 """Options by name that keep a run short, whatever the step."""
 OF_TEXTS = ("prepare.bpe", "pretrain.language", "adapt.head")
 """Steps that take data of texts; the others take pictures, or what an agent saw and did."""
+OF_PAIRS = ("adapt.instruct", "adapt.dpo")
+"""Steps that take pairs of answers, or conversations, and a model that tells texts."""
 OF_OBSERVATIONS = ("decide.clone",)
 CONTINUOUS = ("decide.sac",)
 """Steps for environments whose actions are continuous."""
@@ -46,6 +48,9 @@ def data(address, seed=0):
     targets = np.arange(240) % 3
     if address in OF_TEXTS:
         return arrays.texts([f"{'xyz'[row % 3]} number {row}" for row in range(240)], targets)
+    if address in OF_PAIRS:
+        pair = {"chosen": "yes, it is", "rejected": "no"}
+        return arrays.conversations([{"prompt": f"is {row} {'xyz'[row % 3]}?", **pair} for row in range(60)])
     if address in OF_OBSERVATIONS:
         seen = {split: draws.standard_normal((60, 4)) for split in SPLITS}
         return observations.dataset(seen, dict.fromkeys(SPLITS, targets[:60]), labels=["a", "b", "c"])
@@ -65,6 +70,10 @@ def made_of(read, rows):
     elif read.address == "prepare.augmentations":
         varied = step.by_address("augment.policy")(rows, ops=["flip"])
         found["Model"] = step.by_address("pretrain.train")(varied, net="mlp", epochs=1)
+    elif read.address in OF_PAIRS:
+        from languages import drawn
+
+        found["Model"] = drawn(max_tokens=64, depth=1)
     elif any("Model" in taken.kinds for taken in read.values):
         found["Model"] = trained()
     if any(taken.kinds == ("Program",) for taken in read.values):
