@@ -22,7 +22,9 @@ def tuned(method, start, **more):
                              num_virtual=3, **more)  # fmt: skip
 
 
-@pytest.mark.parametrize("method", ["lora", "rslora", "dora", "ia3", "prompt"])
+@pytest.mark.parametrize("method", [
+    "lora", "prompt", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rslora", "dora", "ia3"))
+])  # fmt: skip
 def test_peft_opens_it_on_the_llama_of_the_base(tmp_path, method):
     model = tuned(method, drawn(max_tokens=64, **LLAMA))
     peftfolder.write(model, tmp_path)

@@ -13,7 +13,6 @@ from lichen.engine.task import task_of
 
 pytest.importorskip("peft")
 SMALL = {"depth": 1, "width": 32, "num_heads": 2}
-METHODS = ["full", "lora", "rslora", "dora", "ia3", "prompt"]
 LLAMA = {"mlp": "swiglu", "qk_norm": False, "num_kv_heads": 1}
 
 
@@ -45,9 +44,13 @@ def logits(module, model, data):
         return module.eval()(rows)
 
 
-@pytest.mark.parametrize(
-    ("method", "kind"), [*((one, "gpt") for one in METHODS), ("lora", "llama"), ("prompt", "llama")]
-)
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(("method", "kind"), [
+    ("full", "gpt"), ("lora", "llama"), ("prompt", "llama"),
+    *(pytest.param(method, "gpt", marks=SLOW) for method in ("lora", "rslora", "dora", "ia3", "prompt")),
+])  # fmt: skip
 def test_it_learns_and_merged_says_what_it_says_beside_its_base(data, method, kind):
     start = drawn(max_tokens=64, **SMALL, **(LLAMA if kind == "llama" else {}))
     model = tuned(start, data, method=method, epochs=2, rate={"full": 0.003, "prompt": 0.1}.get(method, 0.02))
