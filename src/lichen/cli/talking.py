@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from lichen.cli.main import Answer, Verb, argument
 from lichen.cli.values import VALUE, subject
-from lichen.core.errors import UsageError
-from lichen.core.model import Model
 
 if TYPE_CHECKING:
     from lichen.engine.decode import Decoder, Prompt, Sampling
@@ -25,8 +23,6 @@ def chat(given: Namespace) -> Answer:
     from lichen.engine.decode import Decoder, Sampling
 
     value = subject(given.value, "chat")
-    if not isinstance(value, Model):
-        raise UsageError(f"`chat` takes a Model; `{given.value}` is a Program", hint="lichen models")
     sampling = Sampling(temperature=given.temperature, top_k=given.top_k, top_p=given.top_p,
                         min_p=given.min_p, seed=given.seed)  # fmt: skip
     decoder, prompts = Decoder.of(value), [given.prompt] if given.prompt is not None else _typed()

@@ -110,6 +110,15 @@ class Program(Value):
         """Answers as a person reads them, through the one path that `evaluate` and `serve` use."""
         return find.load("lichen.engine.answer:predict")(self, inputs)
 
+    def generate(
+        self, prompts: Any, *, max_new_tokens: int = 100, temperature: float = 0.8, top_k: int | None = None,
+        top_p: float | None = None, min_p: float | None = None, seed: int = 0,
+    ) -> list[str]:  # fmt: skip
+        """What the program of a language model says after each prompt, as `Model.generate` says it."""
+        said = find.load("lichen.engine.decode:generate")
+        return said(self, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k,
+                    top_p=top_p, min_p=min_p, seed=seed)  # fmt: skip
+
     def facts(self) -> dict[str, str]:
         return {
             "format": self.format, "runtime": self.runtime, "precision": self.precision,

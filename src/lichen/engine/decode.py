@@ -22,11 +22,13 @@ from torch import Tensor, nn
 
 from lichen.core.errors import DataError, OptionError, UsageError
 from lichen.core.model import Model
+from lichen.core.program import Program
 from lichen.data import chat, conversations, draws, tokenizer
 from lichen.data.chat import Chat
 from lichen.data.conversations import Message
 from lichen.data.tokenizer import PAD, Tokenizer
-from lichen.engine import backend, feeds
+from lichen.engine import backend, feeds, runtimes
+from lichen.engine.teller import Kept, Teller
 
 BATCH_SIZE = 32
 Prompt = str | Sequence[Message]
@@ -116,13 +118,15 @@ class Decoder:
     chat: Chat | None = None
 
     @classmethod
-    def of(cls, model: Model, device: str = "cpu") -> Decoder:
+    def of(cls, model: Model | Program, device: str = "cpu") -> Decoder:
         """
         Raises:
-            UsageError: the model tells no next tokens.
+            UsageError: the model tells no next tokens, or is a Program without a cache.
         """
         if not feeds.are_packed(model.assets):
             raise UsageError(f"only a language model tells texts; this one is for {model.task or 'no task'}")
+        if isinstance(model, Program):
+            return cls.around(Written(runtimes.teller(model.files())), model.assets)
         return cls.around(backend.module_of(model).to(device), model.assets)
 
     @classmethod
@@ -221,12 +225,28 @@ class Decoder:
 
     @property
     def device(self) -> torch.device:
-        return next(self.module.parameters()).device
+        return next((one.device for one in self.module.parameters()), torch.device("cpu"))
+
+
+class Written(nn.Module):
+    """A Program's graph, asked as a net is; it says what comes after the last token alone."""
+
+    def __init__(self, teller: Teller) -> None:
+        super().__init__()
+        self.teller = teller
+
+    def cache(self, room: int) -> Kept:
+        """An empty cache for so many tokens of a row."""
+        return self.teller.cache(room)
+
+    def forward(self, x_BT: Tensor, cache: Kept) -> Tensor:
+        return torch.from_numpy(self.teller(x_BT.numpy(), cache, last=1))
 
 
 def generate(
-    model: Model, prompts: Prompt | Sequence[Prompt], *, max_new_tokens: int = 100, temperature: float = 0.8,
-    top_k: int | None = None, top_p: float | None = None, min_p: float | None = None, seed: int = 0,
+    model: Model | Program, prompts: Prompt | Sequence[Prompt], *, max_new_tokens: int = 100,
+    temperature: float = 0.8, top_k: int | None = None, top_p: float | None = None,
+    min_p: float | None = None, seed: int = 0,
 ) -> list[str]:  # fmt: skip
     """What a language model says after each prompt; see `Sampling`."""
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)

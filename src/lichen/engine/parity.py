@@ -133,7 +133,10 @@ class Reference:
 
     def pair(self, value: Model | Program) -> Pairing:
         """How the headline changes from the reference to another value, row by row."""
-        found_NK = answer.logits(value, self.images_NCHW)
+        return self.paired(answer.logits(value, self.images_NCHW))
+
+    def paired(self, found_NK: np.ndarray) -> Pairing:
+        """The same of what another value said of the rows."""
         targets = self.rows.targets
         before, after = (self.task.figures(outputs, targets)[self.task.headline]
                          for outputs in (self.outputs_NK, found_NK))  # fmt: skip
@@ -149,9 +152,13 @@ class Reference:
         )  # fmt: skip
 
     def _answers(self, outputs_NK: np.ndarray) -> dict[str, np.ndarray]:
-        """What the task says per row: `answer`, and `outcome`, the row's share of the headline."""
+        """What the task says per row: `answer`, and `outcome`, the row's share of the headline.
+
+        A document has no other answer than how surely it was told.
+        """
         _, answers = self.task.score(outputs_NK, self.rows.targets)
-        return {name: answers[name].numpy() for name in ("answer", "outcome")}
+        outcome = answers["outcome"].numpy()
+        return {"answer": answers["answer"].numpy() if "answer" in answers else outcome, "outcome": outcome}
 
 
 def _words(wanted_K: np.ndarray, found_K: np.ndarray) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from lichen.core.errors import MachineError, UsageError, missing_package, nearest
 from lichen.engine import onnxfile
+from lichen.engine.teller import Teller, keeps
 
 Runner = Callable[[np.ndarray], np.ndarray]
 
@@ -86,7 +88,32 @@ def _of_export() -> tuple[type[Exception], ...]:
     return SerializeError, SpecViolationError
 
 
+def teller(files: Mapping[str, memoryview], *, threads: int | None = None) -> Teller:
+    """The graph of a language model, to be asked token by token.
+
+    Raises:
+        UsageError: it is another graph, or cannot be loaded.
+    """
+    onnxfile.require_whole(files)
+    with telling("onnxruntime"):
+        session = _session(files, threads)
+    if not keeps(session):
+        raise UsageError("only a graph with a cache tells texts; this one answers about whole rows",
+                         hint="deploy.export or compress.quantize of a gpt writes one")  # fmt: skip
+    return Teller(session)
+
+
 def _onnxruntime(files: Mapping[str, memoryview], threads: int | None, precision: str) -> Runner:
+    session = _session(files, threads)
+    if keeps(session):
+        return Teller(session).rows
+    name = session.get_inputs()[0].name
+    return lambda images_BCHW: session.run(None, {name: np.ascontiguousarray(images_BCHW)})[0].astype(
+        np.float32, copy=False
+    )
+
+
+def _session(files: Mapping[str, memoryview], threads: int | None) -> Any:
     try:
         import onnxruntime
     except ImportError:
@@ -96,12 +123,8 @@ def _onnxruntime(files: Mapping[str, memoryview], threads: int | None, precision
     if threads is not None:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
         bytes(_ending(files, ".onnx")), options, providers=["CPUExecutionProvider"]
-    )
-    name = session.get_inputs()[0].name
-    return lambda images_BCHW: session.run(None, {name: np.ascontiguousarray(images_BCHW)})[0].astype(
-        np.float32, copy=False
     )
 
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from lichen.core import machine
 from lichen.core.dataset import Dataset
-from lichen.core.errors import GateError
+from lichen.core.errors import GateError, OptionError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Seed
 from lichen.core.step import step
-from lichen.engine import programs, quantizers
+from lichen.engine import feeds, fewbits, programs, quantizers
 from lichen.engine.calibration import calibration
 from lichen.engine.parity import Pairing, Reference
 
@@ -42,7 +42,8 @@ def quantize(
     model: Model,
     data: Dataset,
     *,
-    precision: Literal["int8", "float32"] = "int8",
+    precision: Literal["int8", "int4", "float32"] = "int8",
+    group: Count = 64,
     runtime: Literal["auto", "onnxruntime", "openvino"] = "auto",
     num_calibration: Count = 300,
     max_drop: Fraction = 0.01,
@@ -51,18 +52,27 @@ def quantize(
 ) -> Program:
     """Writes a static int8 executable: u8 activations, s8 weights with a scale per channel.
 
+    Of a language model the weights alone are rounded, each layer so that it answers as before; a token reads
+    all of them, so that it comes as much faster as they are smaller. What follows is about pictures.
+
     Each runtime has its own format; those that pass the gate are raced and the faster is kept. Where none
     passes, the first and last layers stay in float, then the most sensitive ones.
 
     Args:
-        precision: float32 writes the same executable without quantization.
+        precision: float32 writes the same executable without quantization; int4 is for language models.
+        group: of a language model: so many weights in a row share a scale, a power of two, 16 at least.
         runtime: what is to run it; auto: the faster one on this machine, a recorded decision.
         num_calibration: train rows that ranges are measured on.
         max_drop: how much the headline may drop on validation rows, paired row by row.
 
     Raises:
         GateError: every attempt costs more than `max_drop`; says what was tried.
+        OptionError: the precision or the group is not for such a model.
     """
+    if feeds.are_packed(model.assets):
+        return _of_language(model, data, precision, group, num_calibration, max_drop, seed, run)
+    if precision == "int4":
+        raise OptionError("int4 is for the weights of language models; nets of pictures compute in int8")
     files = programs.files_of(model)
     plain = programs.candidates(model, files, runtime=runtime)
     about = programs.about(model)
@@ -78,6 +88,22 @@ def quantize(
     run.emit("note", text=f"{attempt.words} in int8: {attempt.pairings[choice.winner]}; {choice}")
     _warn(program, choice, plain, run)
     return program
+
+
+def _of_language(
+    model: Model, data: Dataset, precision: str, group: int, num_rows: int, max_drop: float, seed: int,
+    run: Run,
+) -> Program:  # fmt: skip
+    if precision == "float32":
+        program = fewbits.whole(model)
+        Reference(model, data).require_equal(program, EXACT)
+        return program
+    if group < fewbits.SMALLEST_GROUP or group & (group - 1):
+        raise OptionError(f"`group` must be a power of two, 16 at least, not {group}")
+    return fewbits.first_good(
+        model, data, bits=int(precision.removeprefix("int")), group=group, num_rows=num_rows,
+        max_drop=max_drop, seed=seed, run=run,
+    )  # fmt: skip
 
 
 def _first_good(
