@@ -39,6 +39,7 @@ checked  {checked}
 def _of_texts(value: Model | Program, format: str, title: str, checked: str) -> str:
     length, num_tokens = feeds.in_shape(value.assets)
     place = {"lichen": "model.lichen", "safetensors": "model.json"}.get(format, "tokenizer.json")
+    place = "model.gguf" if format.startswith("gguf") else place
     base = ""
     if isinstance(value, Model) and format == "peft":
         base = f"\nbase     {value.face['base'][:10]}: the adapter answers on no other"

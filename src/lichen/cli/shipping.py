@@ -25,11 +25,23 @@ from lichen.core.session import Session
 from lichen.core.value import size_text
 from lichen.core.valuefile import read
 from lichen.data import tokenizer
-from lichen.engine import answer, backend, feeds, llamafolder, parity, peftfolder, runtimes, supervised
+from lichen.engine import (
+    answer,
+    backend,
+    feeds,
+    ggufwriting,
+    llamafolder,
+    parity,
+    peftfolder,
+    programs,
+    supervised,
+)
 
 TOLERANCE = 1e-5
 """The files hold the same arithmetic: only the order of sums may differ, as a share of the largest output."""
 NUM_NOISE = 32
+LOSES = {"gguf-f16": 0.001, "gguf-q8_0": 0.01, "gguf-q4_0": 0.1}
+"""Formats that round weights: by so many nats a token may be told worse, on average."""
 Answering = Callable[[np.ndarray], np.ndarray]
 
 
@@ -89,7 +101,7 @@ def pack(
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            checked = _check(shipped, WRITERS[format](shipped, part), data)
+            checked = _check(shipped, WRITERS[format](shipped, part), data, LOSES.get(format))
             _write_words(shipped, part, format, f"{name} ({shipped.digest[:10]})", checked)
             files = tuple(sorted(path.name for path in part.iterdir()))
             folder.mkdir(exist_ok=True)
@@ -108,18 +120,13 @@ def _converted(
     """The value in a format that a runtime reads: by `deploy.export`, which checks it row by row."""
     if format == "lichen" or (isinstance(value, Program) and value.format == format):
         return value
-    if format in ("safetensors", "llama", "peft"):
+    if format in ("safetensors", "llama", "peft", *GGUF):
         if isinstance(value, Program):
             raise UsageError(
                 f"{format} holds the weights of a Model; this is a Program",
                 hint=f"--format {value.format}, or export the Model that it was made from",
             )
         return value
-    if feeds.are_packed(value.assets):
-        raise UsageError(
-            f"models that go on with texts are not written as {format} yet",
-            hint="--format safetensors, lichen, llama, or peft",
-        )
     if data is None:
         raise UsageError("the data that an export is checked on are not here", hint=_where(value))
     one = step.by_address("deploy.export")
@@ -138,8 +145,9 @@ def _where(value: Model | Program) -> str:
 def _write_program(value: Model | Program, part: Path) -> Answering:
     assert isinstance(value, Program)
     value.write(part)
-    files = {path.name: memoryview(path.read_bytes()) for path in part.iterdir()}
-    return runtimes.load(value.runtime, files, precision=value.precision)
+    files = {path.name: path.read_bytes() for path in part.iterdir()}
+    found = programs.build(value, files, runtime=value.runtime, precision=value.precision)
+    return lambda rows: answer.logits(found, rows)
 
 
 def _write_lichen(value: Model | Program, part: Path) -> Answering:
@@ -185,6 +193,18 @@ def _write_peft(value: Model | Program, part: Path) -> Answering:
     return lambda rows: answer.logits(found, rows)
 
 
+def _write_gguf(kind: str) -> Callable[[Model | Program, Path], Answering]:
+    def write(value: Model | Program, part: Path) -> Answering:
+        assert isinstance(value, Model)
+        ggufwriting.write(value, part / ggufwriting.NAME, kind)
+        found = ggufwriting.read(part / ggufwriting.NAME, value)
+        return lambda rows: answer.logits(found, rows)
+
+    return write
+
+
+GGUF = {"gguf": "f32", **{f"gguf-{kind}": kind for kind in ggufwriting.KINDS[1:]}}
+"""Kinds of weights by format."""
 WRITERS: dict[str, Callable[[Model | Program, Path], Answering]] = {
     "onnx": _write_program,
     "openvino": _write_program,
@@ -194,14 +214,24 @@ WRITERS: dict[str, Callable[[Model | Program, Path], Answering]] = {
     "safetensors": _write_safetensors,
     "llama": _write_llama,
     "peft": _write_peft,
+    **{format: _write_gguf(kind) for format, kind in GGUF.items()},
 }
 """Each writes a value's files into a folder, and answers from what it reads back there."""
 
 
-def _check(value: Model | Program, answering: Answering, data: Dataset | None) -> str:
+def _check(
+    value: Model | Program, answering: Answering, data: Dataset | None, loses: float | None
+) -> str:  # fmt: skip
+    """What the comparison says.
+
+    Args:
+        loses: nats a token, where weights are rounded; None: the same arithmetic.
+    """
     images_NCHW, rows = _rows(value, data)
     wanted_NK, found_NK = answer.logits(value, images_NCHW), answering(images_NCHW)
     found_NK = found_NK.reshape(wanted_NK.shape)
+    if loses is not None:
+        return _lost(wanted_NK, found_NK, loses, rows)
     worst = float(np.abs(wanted_NK - found_NK).max()) / max(float(np.abs(wanted_NK).max()), 1e-12)
     if not worst <= TOLERANCE:
         raise GateError(
@@ -212,6 +242,22 @@ def _check(value: Model | Program, answering: Answering, data: Dataset | None) -
     return f"answers as the value on {rows}" + (
         f", to {worst:.1g} of the largest output" if worst else ", bit by bit"
     )
+
+
+def _lost(wanted_NT: np.ndarray, found_NT: np.ndarray, loses: float, rows: str) -> str:
+    """What rounding cost, of losses of tokens; places where none is told are negative.
+
+    Raises:
+        GateError: more than it may.
+    """
+    is_told_NT = wanted_NT >= 0
+    lost = float((found_NT - wanted_NT)[is_told_NT].mean(dtype=np.float64))
+    if not lost <= loses:
+        raise GateError(
+            f"rounded weights cannot tell {rows} as the value does: a token costs {lost:.4f} nats"
+            f" more, {loses:g} at most", hint="--format gguf-q8_0, or gguf, which rounds nothing",
+        )  # fmt: skip
+    return f"tells {rows} to {lost:+.4f} nats a token of the value"
 
 
 def _rows(value: Model | Program, data: Dataset | None) -> tuple[np.ndarray, str]:

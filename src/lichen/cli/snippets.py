@@ -9,6 +9,10 @@ from lichen.data import tokenizer
 
 def of(value: Model | Program, format: str) -> str:
     """Python that answers about one picture, text or observation with nothing but the runtime."""
+    if format.startswith("gguf"):
+        return TEXTS_GGUF
+    if format == "onnx" and value.assets.get("is_packed"):
+        return TEXTS_TOLD.format(length=value.assets["max_tokens"])
     if "tokenizer" in value.assets and (isinstance(value, Model) or format == "lichen"):
         texts = {"lichen": TEXTS_LICHEN, "llama": TEXTS_LLAMA, "peft": TEXTS_PEFT}
         return texts.get(format, TEXTS_SAFETENSORS)
@@ -105,6 +109,28 @@ model = peft.PeftModel.from_pretrained(base, ".")
 read = transformers.PreTrainedTokenizerFast(tokenizer_file="tokenizer.json")
 told = model.generate(**read("a text", return_tensors="pt"), max_new_tokens=20)
 print(read.decode(told[0], skip_special_tokens=True))
+"""
+TEXTS_GGUF = """import transformers  # or: llama-cli -m model.gguf -p "a text"
+model = transformers.AutoModelForCausalLM.from_pretrained(".", gguf_file="model.gguf")
+read = transformers.AutoTokenizer.from_pretrained(".", gguf_file="model.gguf")
+told = model.generate(**read("a text", return_tensors="pt"), max_new_tokens=20)
+print(read.decode(told[0], skip_special_tokens=True))
+"""
+TEXTS_TOLD = """import numpy, onnxruntime, tokenizers
+session = onnxruntime.InferenceSession("model.onnx")
+read = tokenizers.Tokenizer.from_file("tokenizer.json")
+kept = {{one.name: numpy.zeros((1, one.shape[1], {length}, one.shape[3]), "float32")
+        for one in session.get_inputs() if "." in one.name}}
+numbers, total = read.encode("a text").ids, 0
+while len(numbers) < {length}:  # the graph fills `kept` further; `bias` hides what is not to be seen
+    new = numpy.array([numbers[total:]], "int32")
+    total = len(numbers)
+    found = session.run(None, {{
+        "tokens": new, "lengths": numpy.array([total - 1], "int32"), "total": numpy.array([total], "int32"),
+        "bias": numpy.zeros((1, 1, new.shape[1], total), "float32"), "places": numpy.array([-1]), **kept}})
+    kept = dict(zip(kept, found[1:]))
+    numbers.append(int(found[0][0, -1, 1:].argmax()) + 1)
+print(read.decode(numbers))
 """
 TEXTS_LICHEN = """import lichen as li
 print(li.open("model.lichen").predict("a text"))

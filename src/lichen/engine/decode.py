@@ -121,12 +121,12 @@ class Decoder:
     def of(cls, model: Model | Program, device: str = "cpu") -> Decoder:
         """
         Raises:
-            UsageError: the model tells no next tokens, or is a Program without a cache.
+            UsageError: the model tells no next tokens.
         """
         if not feeds.are_packed(model.assets):
             raise UsageError(f"only a language model tells texts; this one is for {model.task or 'no task'}")
         if isinstance(model, Program):
-            return cls.around(Written(runtimes.teller(model.files())), model.assets)
+            return cls.around(_of_program(model), model.assets)
         return cls.around(backend.module_of(model).to(device), model.assets)
 
     @classmethod
@@ -229,7 +229,7 @@ class Decoder:
 
 
 class Written(nn.Module):
-    """A Program's graph, asked as a net is; it says what comes after the last token alone."""
+    """A Program's graph with a cache, asked as a net is; it says what comes after the last token alone."""
 
     def __init__(self, teller: Teller) -> None:
         super().__init__()
@@ -241,6 +241,25 @@ class Written(nn.Module):
 
     def forward(self, x_BT: Tensor, cache: Kept) -> Tensor:
         return torch.from_numpy(self.teller(x_BT.numpy(), cache, last=1))
+
+
+class Uncached(nn.Module):
+    """A Program that answers about rows of one length, asked about all tokens so far each time."""
+
+    def __init__(self, program: Program) -> None:
+        super().__init__()
+        self.run = runtimes.load(program.runtime, program.files(), precision=program.precision)
+        self.length = len(feeds.blank(program.assets))
+
+    def forward(self, x_BT: Tensor) -> Tensor:
+        told = x_BT.shape[1]
+        filled_BT = torch.nn.functional.pad(x_BT, (0, self.length - told), value=PAD)
+        return torch.from_numpy(self.run(filled_BT.numpy()))[:, told - 1 : told]
+
+
+def _of_program(program: Program) -> nn.Module:
+    teller = runtimes.teller(program.files())
+    return Uncached(program) if teller is None else Written(teller)
 
 
 def generate(

@@ -168,7 +168,8 @@ def _gain(model: Model, module: nn.Module, program: Program, run: Run) -> str:
     gain = found["before"] / max(found["after"], 1e-9)
     sizes = [size_text(one.size_bytes) for one in (plain, program)]
     if gain < 1.0:
-        run.emit("warning", text=f"few bits are not faster here, {gain:.2f}x; a net this small is not read from memory")  # fmt: skip
+        run.emit("warning", text=f"few bits are not faster here ({gain:.2f}x): a net this small is not read"
+                 " from memory")  # fmt: skip
     return (f"{sizes[0]} -> {sizes[1]}, one token {found['before']:.3g} -> {found['after']:.3g} ms"
             f" ({gain:.2f}x) on one thread")  # fmt: skip
 
@@ -181,6 +182,7 @@ def token_ms(candidates: Mapping[str, Program]) -> dict[str, float]:
 
 def _stepping(program: Program) -> race.Runner:
     teller = runtimes.teller(program.files(), threads=1)
+    assert teller is not None
     cache, token_11 = teller.cache(program.assets["max_tokens"]), np.array([[teller.end]])
     teller(token_11, cache)
 

@@ -15,7 +15,8 @@ from lichen.core.errors import DataError, GateError, LichenError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data import pictures, png
-from lichen.engine import answer, executorchfile, onnxfile, torchfile
+from lichen.engine import answer, executorchfile, feeds, onnxfile, torchfile
+from lichen.engine.decode import Decoder, Sampling
 from lichen.engine.parity import Reference
 
 BATCHES = (32, 7, 2, 1)
@@ -23,6 +24,8 @@ BATCHES = (32, 7, 2, 1)
 they tell faults apart."""
 PROBES = 8
 """Rows that are stretched to see how a picture of another size is prepared."""
+CONTINUED, TOLD = 8, 24
+"""Texts that are gone on with, and tokens of each."""
 LEVELS = 1
 """Of 255: by so much a pixel may differ from the one that was trained on."""
 
@@ -181,6 +184,8 @@ def require_outputs(reference: Reference, program: Program, terms: Terms) -> str
 
 def require_answers(reference: Reference, program: Program, terms: Terms) -> str:
     """Rows as they are stored get the model's answers by the whole path that serves, but for a few."""
+    if feeds.are_packed(reference.value.assets):
+        return _require_texts(reference, program)
     wanted = _told(reference.task.reply(reference.outputs_NK, reference.value.assets))
     found: list[Any] = []
     for start in range(0, len(wanted), answer.BATCH_SIZE):
@@ -197,6 +202,28 @@ def require_answers(reference: Reference, program: Program, terms: Terms) -> str
             where=reference.rows.describe(row), hint="a larger max_flips, or precision='float32'",
         )  # fmt: skip
     return f"{len(flipped)} of {len(wanted)} rows answered otherwise"
+
+
+def _require_texts(reference: Reference, program: Program) -> str:
+    """What is told after the beginnings of rows is what the model tells: real texts, token by token.
+
+    One of them may take another way where two tokens are as likely as each other; where numbers are rounded,
+    any may, and the headline has said what that costs.
+    """
+    begun = [row[: len(row) // 2 or 1] for row in reference.images_NCHW[:CONTINUED]]
+    greedy = Sampling(temperature=0)
+    wanted, found = ([list(told.items()) for told in Decoder.of(value).tokens(begun, TOLD, greedy)]
+                     for value in (reference.value, program))  # fmt: skip
+    texts = [{row: [token for step in said for at, token in step if at == row] for row in range(len(begun))}
+             for said in (wanted, found)]  # fmt: skip
+    others = [row for row in range(len(begun)) if texts[0][row] != texts[1][row]]
+    if program.precision == "float32" and len(others) > 1:
+        row = others[0]
+        raise GateError(
+            f"the export must tell what the model tells; {len(others)} of {len(begun)} texts go on otherwise:"
+            f" {texts[1][row][:8]} instead of {texts[0][row][:8]}", where=reference.rows.describe(row),
+        )  # fmt: skip
+    return f"{len(begun) - len(others)} of {len(begun)} texts told alike"
 
 
 def _told(replies: list[dict[str, Any]]) -> list[Any]:

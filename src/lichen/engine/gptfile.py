@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from lichen.core.errors import StepError, UsageError, missing_package
-from lichen.engine import graph, onnxfile
+from lichen.core.model import Model
+from lichen.engine import backend, feeds, graph, onnxfile
 from lichen.engine.rounding import Rounded
 from lichen.engine.teller import BIAS, LENGTHS, LOGITS, NEW, PLACES, TOKENS, TOTAL
 from lichen.nets.gpt import Attention, Block, Gpt, Mlp
@@ -53,6 +54,18 @@ def matrices_of(net: Gpt) -> dict[str, Tensor]:
         found[f"{layer}.down"] = mlp.down.weight
     found["head"] = net.head.weight
     return {name: matrix.detach() for name, matrix in found.items()}
+
+
+def is_for(model: Model) -> bool:
+    """Whether a model is a gpt that tells tokens."""
+    if not feeds.are_packed(model.assets) or model.net is None:
+        return False
+    return isinstance(backend.module_of(model), Gpt)
+
+
+def of(model: Model) -> bytes:
+    """The ONNX file of a language model in float32."""
+    return written(backend.module_of(model), model.assets["max_tokens"])
 
 
 def require(net: nn.Module) -> None:
@@ -153,8 +166,6 @@ class _Graph:
 
     def written(self, net: Gpt, room: int) -> bytes:
         helper, kinds = self.onnx.helper, self.onnx.TensorProto
-        attention = net.blocks[0].attention
-        groups, width = attention.key.out_features // attention.head_width, attention.head_width
 
         def said(name: str, kind: int, shape: list[Any]) -> Any:
             return helper.make_tensor_value_info(name, kind, shape)
@@ -163,7 +174,8 @@ class _Graph:
                   said(TOTAL, kinds.INT32, [1]), said(BIAS, kinds.FLOAT, ["B", 1, "T", "S"]),
                   said(PLACES, kinds.INT64, ["P"])]  # fmt: skip
         outputs = [said(LOGITS, kinds.FLOAT, ["B", "P", net.head.out_features])]
-        for layer, block in enumerate(net.blocks):
+        for layer, block in enumerate(cast("list[Block]", list(net.blocks))):
+            width = block.attention.head_width
             groups = block.attention.key.out_features // width
             for name in (key_of(layer), value_of(layer)):
                 inputs.append(said(name, kinds.FLOAT, ["B", groups, "R", width]))

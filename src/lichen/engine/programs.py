@@ -11,7 +11,7 @@ from lichen.core.errors import StepError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.progress import Run
-from lichen.engine import executorchfile, feeds, graph, race, runtimes, torchfile
+from lichen.engine import executorchfile, feeds, gptfile, graph, race, runtimes, torchfile
 
 READS = {"onnxruntime": ("onnx",), "openvino": ("openvino", "onnx"), "executorch": ("executorch",),
          "torch": ("torch",)}  # fmt: skip
@@ -53,7 +53,8 @@ def files_of(source: Model | Program, format: str = "onnx") -> Files:
         return {format: {torchfile.NAME: graph.torch_of(source)}}
     if format == "executorch":
         return {format: {executorchfile.NAME: graph.executorch_of(source)}}
-    return {"onnx": {"model.onnx": graph.onnx_of(source)}}
+    written = gptfile.of(source) if gptfile.is_for(source) else graph.onnx_of(source)
+    return {"onnx": {"model.onnx": written}}
 
 
 def candidates(
@@ -70,7 +71,10 @@ def candidates(
         files: those that were written already.
     """
     found, files = {}, dict(files or (files_of(source) if isinstance(source, Program) else {}))
+    is_talker = isinstance(source, Model) and gptfile.is_for(source)
     for name, wanted in _pairs(format, runtime):
+        if is_talker and name == "openvino" and name not in (format, runtime):
+            continue  # its graph has no cache
         if not _write(source, files, wanted):
             continue
         for precision in precisions:
@@ -91,6 +95,9 @@ def _pairs(format: str, runtime: str) -> Iterator[tuple[str, str]]:
 def _write(source: Model | Program, files: Files, format: str) -> bool:
     """Adds the files of a format where they can be had."""
     if format in files:
+        return True
+    if format == "openvino" and isinstance(source, Model) and gptfile.is_for(source):
+        files[format] = graph.openvino_of(graph.onnx_of(source))
         return True
     if isinstance(source, Model) and not (format == "openvino" and "onnx" in files):
         files.update(files_of(source, format))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.errors import MachineError, UsageError, missing_package, nearest
-from lichen.engine import onnxfile
+from lichen.engine import onnxfile, pages
 from lichen.engine.teller import Teller, keeps
 
 Runner = Callable[[np.ndarray], np.ndarray]
@@ -88,19 +88,18 @@ def _of_export() -> tuple[type[Exception], ...]:
     return SerializeError, SpecViolationError
 
 
-def teller(files: Mapping[str, memoryview], *, threads: int | None = None) -> Teller:
-    """The graph of a language model, to be asked token by token.
+def teller(files: Mapping[str, memoryview], *, threads: int | None = None) -> Teller | None:
+    """The graph of a language model, to be asked token by token; None: it answers about whole rows alone.
 
     Raises:
-        UsageError: it is another graph, or cannot be loaded.
+        UsageError: it cannot be loaded.
     """
+    if not any(name.endswith(".onnx") for name in files):
+        return None
     onnxfile.require_whole(files)
-    with telling("onnxruntime"):
+    with telling("onnxruntime"), pages.large():
         session = _session(files, threads)
-    if not keeps(session):
-        raise UsageError("only a graph with a cache tells texts; this one answers about whole rows",
-                         hint="deploy.export or compress.quantize of a gpt writes one")  # fmt: skip
-    return Teller(session)
+    return Teller(session) if keeps(session) else None
 
 
 def _onnxruntime(files: Mapping[str, memoryview], threads: int | None, precision: str) -> Runner:

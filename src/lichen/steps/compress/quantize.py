@@ -43,7 +43,7 @@ def quantize(
     data: Dataset,
     *,
     precision: Literal["int8", "int4", "float32"] = "int8",
-    group: Count = 64,
+    group: Count = 128,
     runtime: Literal["auto", "onnxruntime", "openvino"] = "auto",
     num_calibration: Count = 300,
     max_drop: Fraction = 0.01,
