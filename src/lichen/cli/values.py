@@ -243,7 +243,7 @@ VERBS = {
         VALUE,
         argument("--out", required=True, metavar="FOLDER", help="where to write"),
         argument("--format", choices=["onnx", "openvino", "executorch", "torch", "lichen", "safetensors",
-                                      "llama", "peft"],
+                                      "llama", "peft", "gguf", "gguf-f16", "gguf-q8_0", "gguf-q4_0"],
                  help="of a Program its own if not given, of a Model onnx"),
         argument("--data", help="rows to check the answers on; the value's own if not given"),
         argument("--force", action="store_true", help="write into a folder that holds files"),
