@@ -41,8 +41,8 @@ def test_a_scale_that_was_searched_for_leaves_less_error_than_the_range(monkeypa
 def test_what_a_layer_answers_changes_less_by_columns_in_turn():
     torch.manual_seed(3)
     x, matrix = read(), torch.randn(40, 96)
-    errors = [(x @ (torch.from_numpy(found.whole())[:, :96] - matrix).T).square().mean().item()
-              for found in (rounding.nearest(matrix, 4, 32), rounding.against(matrix, x.T @ x, 4, 32))]  # fmt: skip
+    made = rounding.nearest(matrix, 4, 32), rounding.against(matrix, x.T @ x, 4, 32)
+    errors = [float((x @ (torch.from_numpy(one.whole())[:, :96] - matrix).T).square().mean()) for one in made]
     assert errors[1] < 0.5 * errors[0]
 
 
