@@ -1,4 +1,4 @@
-"""decode: tokens per second of one text by a net of GPT-2's size: lichen's programs and transformers in turns.
+"""decode: tokens per second of one text by a net of GPT-2's size: lichen and transformers, in turns.
 
 The net is a Llama of 124M numbers (12 layers of width 768, 50 257 tokens, a tied head) drawn at random, the
 same numbers on every side; transformers' own GPT-2 of that size stands beside it. A lap is `generate` once:
