@@ -117,4 +117,8 @@ def test_rounded_matrices_answer_as_their_whole_numbers_do():
 def test_only_a_gpt_that_tells_tokens_becomes_one():
     with pytest.raises(UsageError, match="a gpt that tells tokens"):
         gptfile.written(torch.nn.Linear(2, 2), 8)
+    narrow = drawn(num_heads=4)
+    assert not gptfile.is_for(narrow)
+    with pytest.raises(UsageError, match="multiple of 16 wide, not 8"):
+        gptfile.of(narrow)
     assert not gptfile.is_for(drawn().with_weights({}, assets={"labels": ["a"]}))

@@ -26,6 +26,8 @@ from lichen.engine.teller import BIAS, LENGTHS, LOGITS, NEW, PLACES, TOKENS, TOT
 from lichen.nets.gpt import Attention, Block, Gpt, Mlp
 
 MICROSOFT = "com.microsoft"
+HEAD = 16
+"""ONNX Runtime's attention over a cache takes heads of multiples of this width."""
 INT8_ARITHMETIC = 4
 """MatMulNBits may round what it multiplies to eight bits: a third of the time, and the gate sees it."""
 
@@ -60,7 +62,8 @@ def is_for(model: Model) -> bool:
     """Whether a model is a gpt that tells tokens."""
     if not feeds.are_packed(model.assets) or model.net is None:
         return False
-    return isinstance(backend.module_of(model), Gpt)
+    module = backend.module_of(model)
+    return isinstance(module, Gpt) and not module.reads_whole and module.head_width % HEAD == 0
 
 
 def of(model: Model) -> bytes:
@@ -78,6 +81,8 @@ def require(net: nn.Module) -> None:
         raise UsageError(
             f"a graph with a cache is made of a gpt that tells tokens, not of a {type(net).__name__}"
         )
+    if net.head_width % HEAD:
+        raise UsageError(f"heads in a graph with a cache are a multiple of {HEAD} wide, not {net.head_width}")
 
 
 def written(net: nn.Module, room: int, rounded: Mapping[str, Rounded] | None = None) -> bytes:
