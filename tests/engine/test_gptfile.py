@@ -7,6 +7,7 @@ from languages import drawn
 
 from lichen.core.errors import UsageError
 from lichen.engine import backend, gptfile, programs, rounding, runtimes
+from lichen.engine import teller as teller_room
 from lichen.engine.decode import Decoder, Sampling
 
 NETS = [
@@ -65,6 +66,16 @@ def test_several_tokens_after_a_past_are_heard_as_one_by_one():
     assert apart(parts[2], wanted[:, -3:]) < 1e-4
 
 
+def test_documents_that_begin_at_marks_are_heard_as_the_net_hears_them():
+    model, x = drawn(), rows()
+    asked = teller(model)
+    x[:, 5] = ~x[:, 5]
+    x[:, 0] = ~x[:, 0]
+    cache = asked.cache(24)
+    parts = [asked(x[:, :7], cache), *(asked(x[:, at : at + 1], cache) for at in range(7, 20))]
+    assert apart(np.concatenate(parts, 1), said(model, x)) < 1e-4
+
+
 def test_what_is_cut_off_a_cache_is_forgotten():
     asked, x = teller(drawn()), rows(count=1)
     cache = asked.cache(24)
@@ -78,9 +89,7 @@ def test_another_document_that_was_not_hidden_would_be_heard(monkeypatch):
     """A planted defect: all is one document."""
     model = drawn()
     asked, x = teller(model), rows()
-    monkeypatch.setattr(
-        type(asked), "_bias", lambda self, x, cache: np.zeros((len(x), 1, x.shape[1], x.shape[1]), "f")
-    )
+    monkeypatch.setattr(teller_room, "_bias", lambda starts, _: np.zeros((len(starts), 1, 20, 20), "f"))
     assert apart(asked(x), said(model, x)) > 0.01
 
 

@@ -138,5 +138,3 @@ def test_what_a_language_model_cannot_be_is_named(data):
         li.adapt.prototype(model, data)
     with pytest.raises(UsageError, match="this net answers for whole texts"):
         li.pretrain.language(data, li.prepare.bpe(data, size=260), net="bag", steps=1, precision="float32")
-    with pytest.raises(UsageError, match="goes on with texts"):
-        li.compress.quantize(model, data)

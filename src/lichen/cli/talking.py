@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lichen.cli.main import Answer, Verb, argument
 from lichen.cli.values import VALUE, subject
+from lichen.core.errors import UsageError
 
 if TYPE_CHECKING:
     from lichen.engine.decode import Decoder, Prompt, Sampling

@@ -210,7 +210,8 @@ def _require_texts(reference: Reference, program: Program) -> str:
     One of them may take another way where two tokens are as likely as each other; where numbers are rounded,
     any may, and the headline has said what that costs.
     """
-    begun = [row[: len(row) // 2 or 1] for row in reference.images_NCHW[:CONTINUED]]
+    read = [np.atleast_2d(row)[0] for row in reference.images_NCHW[:CONTINUED]]
+    begun = [row[: len(row) // 2 or 1] for row in read]
     greedy = Sampling(temperature=0)
     wanted, found = ([list(told.items()) for told in Decoder.of(value).tokens(begun, TOLD, greedy)]
                      for value in (reference.value, program))  # fmt: skip

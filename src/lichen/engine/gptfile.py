@@ -63,7 +63,11 @@ def is_for(model: Model) -> bool:
     if not feeds.are_packed(model.assets) or model.net is None:
         return False
     module = backend.module_of(model)
-    return isinstance(module, Gpt) and not module.reads_whole and module.head_width % HEAD == 0
+    try:
+        require(module)
+    except UsageError:
+        return False
+    return True
 
 
 def of(model: Model) -> bytes:
@@ -80,6 +84,10 @@ def require(net: nn.Module) -> None:
     if not isinstance(net, Gpt) or net.reads_whole:
         raise UsageError(
             f"a graph with a cache is made of a gpt that tells tokens, not of a {type(net).__name__}"
+        )
+    if net.virtual is not None:
+        raise UsageError(
+            "a graph with a cache has no place for a learnt prompt", hint="--format lichen keeps it"
         )
     if net.head_width % HEAD:
         raise UsageError(f"heads in a graph with a cache are a multiple of {HEAD} wide, not {net.head_width}")

@@ -33,6 +33,7 @@ class Kept:
     Args:
         buffers: (B, G, R, K) by name, of which the first `length` tokens count.
         document_BS: the number of the document that each token lies in.
+        is_marked: documents begin at marked numbers alone.
     """
 
     room: int
@@ -40,6 +41,7 @@ class Kept:
     buffers: dict[str, np.ndarray] = field(default_factory=dict)
     document_BS: np.ndarray | None = None
     binding: Any = None
+    is_marked: bool = False
 
     def documents(self, starts_BT: np.ndarray) -> np.ndarray:
         """int (B, S): the documents of all tokens, new ones after those that are kept."""
@@ -85,13 +87,14 @@ class Teller:
         """float32 (B, P, V): for each of the `last` tokens, or all, what the next one may be, in logits."""
         count, length = x_BT.shape
         cache = cache or Kept(room=length)
+        x_BT, starts_BT = self._begun(x_BT, cache)
         binding = self._bound(cache, count)
         told = np.arange(length - (last or length), length)
         outputs_BPV = np.empty((count, len(told), self.num_tokens), np.float32)
         total = cache.length + length
         given = {
             TOKENS: np.ascontiguousarray(x_BT, np.int32), LENGTHS: np.full(count, total - 1, np.int32),
-            TOTAL: np.array([total], np.int32), BIAS: self._bias(x_BT, cache), PLACES: told,
+            TOTAL: np.array([total], np.int32), BIAS: _bias(starts_BT, cache), PLACES: told,
         }  # fmt: skip
         for name, array in given.items():
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
@@ -101,8 +104,8 @@ class Teller:
         return outputs_BPV
 
     def rows(self, rows_BT: np.ndarray) -> np.ndarray:
-        """float32 (B, T - 1, V) of packed rows, whose last token is only to be told."""
-        return self(rows_BT[:, :-1])
+        """float32 (B, T, V) of packed rows: of documents, or of what is read and what is told (B, 2, T)."""
+        return self(rows_BT[:, 0] if rows_BT.ndim == 3 else rows_BT[:, :-1])
 
     def _bound(self, cache: Kept, count: int) -> Any:
         """The binding of a cache's buffers, which are both what is read and what is written."""
@@ -116,8 +119,15 @@ class Teller:
                 cache.binding.bind_output(NEW + name, "cpu", 0, held.dtype, held.shape, held.ctypes.data)
         return cache.binding
 
-    def _bias(self, x_BT: np.ndarray, cache: Kept) -> np.ndarray:
-        """float32 (B, 1, T, S): nothing within a document; later tokens the graph hides by itself."""
-        document_BS = cache.documents(x_BT == self.end)
-        is_other_BTS = document_BS[:, -x_BT.shape[1] :, None] != document_BS[:, None]
-        return (is_other_BTS * np.float32(HIDDEN))[:, None].astype(np.float32, copy=False)
+    def _begun(self, x_BT: np.ndarray, cache: Kept) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers without marks, and bool (B, T) where documents begin: at marks, or at `end`."""
+        starts_BT = x_BT < 0
+        cache.is_marked = cache.is_marked or bool(starts_BT.any())
+        return (np.where(starts_BT, ~x_BT, x_BT), starts_BT) if cache.is_marked else (x_BT, x_BT == self.end)
+
+
+def _bias(starts_BT: np.ndarray, cache: Kept) -> np.ndarray:
+    """float32 (B, 1, T, S): nothing within a document; later tokens the graph hides by itself."""
+    document_BS = cache.documents(starts_BT)
+    is_other_BTS = document_BS[:, -starts_BT.shape[1] :, None] != document_BS[:, None]
+    return (is_other_BTS * np.float32(HIDDEN))[:, None].astype(np.float32, copy=False)
