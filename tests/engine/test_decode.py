@@ -47,11 +47,11 @@ def test_greedy_is_the_likeliest_token_of_the_whole_past_each_time(decoder):
 
 
 class Likes(nn.Module):
-    """Tells one token after everything."""
+    """Tells one token after everything, and where it may not be told another."""
 
     def __init__(self, token):
         super().__init__()
-        self.logits = nn.Parameter(torch.eye(260)[token] * 9)
+        self.logits = nn.Parameter(torch.eye(260)[token] * 9 + torch.eye(260)[50])
 
     def forward(self, x):
         return self.logits.expand(*x.shape, -1).clone()
@@ -149,3 +149,19 @@ def test_only_a_language_model_tells_texts(model):
         other.generate("moss")
     with pytest.raises(OptionError, match="max_new_tokens"):
         model.generate("moss", max_new_tokens=0)
+
+
+def test_a_graph_is_asked_in_numbers_without_marks_or_not_at_all(model):
+    """It would take the mark of a beginning for another token."""
+    from lichen.data import chat
+    from lichen.engine.decode import Written
+
+    asset, end = model.assets["tokenizer"], "<|end|>"
+    plain = {**model.assets, "template": chat.plain(asset)}
+    by_net = Decoder.around(model.torch(), plain).read("moss")
+    found = Decoder.around(Written(None), plain).read("moss")
+    assert by_net[0] < 0 <= found.min() and found.tolist() == [~by_net[0], *by_net[1:]]
+    for source in ("{{ messages[0].content }}", end + "{{ messages[0].content }}" + end):
+        odd = {**model.assets, "template": chat.plain(asset, source)}
+        with pytest.raises(UsageError, match="ask the Model|begins a document"):
+            Decoder.around(Written(None), odd).read("moss")

@@ -167,13 +167,28 @@ class Decoder:
             DataError: it is no prompt. UsageError: it is a conversation, and the model knows none.
         """
         if self.chat is not None:
-            return self.chat.prompt(conversations.messages(prompt, "user"))
+            numbers_S = self.chat.prompt(conversations.messages(prompt, "user"))
+            return self._unmarked(numbers_S) if isinstance(self.module, Written | Uncached) else numbers_S
         if isinstance(prompt, list | tuple):
             raise UsageError("the model was never taught conversations; its prompts must be texts",
                              hint="adapt.instruct teaches them")  # fmt: skip
         if not isinstance(prompt, str):
             raise DataError(f"a prompt must be a text, not {type(prompt).__name__}")
         return np.concatenate([[self.tokenizer.end], *self.tokenizer.encode([prompt])]).astype(np.int32)
+
+    def _unmarked(self, numbers_S: np.ndarray) -> np.ndarray:
+        """Numbers as a graph reads them, in which every END begins a document and nothing else does.
+
+        Raises:
+            UsageError: the model's template begins a conversation otherwise, or says END within it.
+        """
+        plain_S = np.where(numbers_S < 0, ~numbers_S, numbers_S)
+        if np.flatnonzero(plain_S == self.tokenizer.end).tolist() != [0]:
+            raise UsageError(
+                "a Program begins a document at every end-of-document token and nowhere else; this model's"
+                " conversations do not", hint="ask the Model that it was made of",
+            )  # fmt: skip
+        return plain_S
 
     @torch.inference_mode()
     def tokens(
