@@ -73,7 +73,7 @@ def test_it_leaves_as_files_that_answer_as_it_does(lichen, file, tmp_path):
     assert said.code == 0 and "bit by bit" in said.out
     assert "by the tokenizer in model.json" in (tmp_path / "out" / "README.txt").read_text()
     said = lichen("export", file, "--out", tmp_path / "onnx")
-    assert said.code == 2 and "that go on with texts are not written as onnx yet" in said.err
+    assert said.code == 2 and "the data that an export is checked on are not here" in said.err
     said = lichen("export", file, "--out", tmp_path / "llama", "--format", "llama")
     assert said.code == 2 and "which a Llama cannot" in said.err
 
@@ -84,6 +84,16 @@ def test_a_llama_leaves_as_a_folder(lichen, tmp_path):
     assert said.code == 0 and "32 rows of noise" in said.out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"README.txt", "config.json", "model.safetensors", "tokenizer.json"}
+
+
+def test_a_llama_leaves_as_a_gguf_file_that_says_what_rounding_cost(lichen, tmp_path):
+    drawn(mlp="swiglu", qk_norm=False).save(tmp_path / "lm.lichen")
+    said = lichen("export", tmp_path / "lm.lichen", "--out", tmp_path / "out", "--format", "gguf")
+    assert said.code == 0 and "bit by bit" in said.out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"README.txt", "model.gguf"}
+    said = lichen("export", tmp_path / "lm.lichen", "--out", tmp_path / "few", "--format", "gguf-q4_0")
+    assert "nats a token" in (said.out or said.err)
 
 
 def spoken(model, **more):

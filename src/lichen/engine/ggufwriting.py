@@ -132,7 +132,7 @@ def _write_words(writer: Any, words: Mapping[str, Any], config: Mapping[str, Any
 
 def _is_plain(before: Mapping[str, Any] | None) -> bool:
     """Whether texts are split as GPT-2 splits them."""
-    return bool(before) and before["type"] == "ByteLevel" and before.get("use_regex", True)
+    return before is not None and before["type"] == "ByteLevel" and before.get("use_regex", True)
 
 
 def _kind(number: int, word: str, apart: Mapping[int, str], is_of_pieces: bool) -> int:
