@@ -35,7 +35,7 @@ def test_a_scale_that_was_searched_for_leaves_less_error_than_the_range(monkeypa
 
     searched = error()
     monkeypatch.setattr(rounding, "SHRINKS", (1.0,))
-    assert searched < 0.95 * error()
+    assert searched < 0.99 * error()
 
 
 def test_what_a_layer_answers_changes_less_by_columns_in_turn():
