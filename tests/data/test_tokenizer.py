@@ -11,7 +11,7 @@ import pytest
 
 import lichen as li
 from lichen.core.errors import OptionError, UsageError
-from lichen.data import tokenizer, tokens
+from lichen.data import foreign, tokenizer, tokens
 from lichen.data.foreign import package
 
 CORPUS = [
@@ -70,7 +70,7 @@ def test_what_is_read_from_the_asset_is_what_was_learnt():
     whole.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = library.trainers.BpeTrainer(
         vocab_size=320 - len(tokenizer.SPECIAL),
-        initial_alphabet=list(tokenizer._letters()),
+        initial_alphabet=list(foreign.letters()),
         show_progress=False,
     )
     whole.train_from_iterator(CORPUS, trainer)
@@ -78,7 +78,7 @@ def test_what_is_read_from_the_asset_is_what_was_learnt():
     for text in [*ODD, *CORPUS]:
         words = whole.encode(text).tokens
         assert [made.bytes_of[number] for number in made.encode([text])[0]] == [
-            bytes(tokenizer._letters().index(letter) for letter in word) for word in words
+            bytes(foreign.letters().index(letter) for letter in word) for word in words
         ]
 
 

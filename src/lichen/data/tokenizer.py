@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,12 +20,14 @@ import numpy as np
 from lichen.core.digest import digest_json
 from lichen.core.errors import OptionError, UsageError
 from lichen.data import foreign
-from lichen.data.foreign import package
+from lichen.data.foreign import letters, package
 
 SPECIAL = ("pad", "end", "mask", "unused")
 """Kept apart from all texts: `<pad>` in a text is five bytes like any others."""
 PAD, END = 0, 1
 SMALLEST = len(SPECIAL) + 256
+ANCHOR = "\n"
+"""What no tokenizer puts together with what follows it, but for another one."""
 ESCAPED = re.compile("([\udc80-\udcff]+)")
 """Bytes that are no UTF-8, as Python's surrogateescape writes them."""
 
@@ -45,7 +47,7 @@ def learn(texts: Iterable[str], size: int) -> dict[str, Any]:
     found = library.Tokenizer(library.models.BPE())
     found.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = library.trainers.BpeTrainer(
-        vocab_size=size - len(SPECIAL), initial_alphabet=list(_letters()), show_progress=False
+        vocab_size=size - len(SPECIAL), initial_alphabet=list(letters()), show_progress=False
     )
     found.train_from_iterator(texts, trainer)
     return {"kind": "bpe", "special": list(SPECIAL), "merges": _merges(found.to_str())}
@@ -69,6 +71,7 @@ class Tokenizer:
         shift: what the library's numbers are away from ours.
         num_before: bytes that the first number of a text says beyond the text.
         opening: numbers that stand before every text that is read as a whole. closing: those after it.
+        blank: the library's number that changed places with 0, so that 0 says nothing; None: none did.
     """
 
     digest: str
@@ -80,6 +83,7 @@ class Tokenizer:
     num_before: int = 0
     opening: tuple[int, ...] = ()
     closing: tuple[int, ...] = ()
+    blank: int | None = None
 
     @property
     def size(self) -> int:
@@ -88,7 +92,15 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """int32 (T,) of each text."""
         found = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.array(encoding.ids, np.int32) + self.shift for encoding in found]
+        numbers = [np.array(encoding.ids, np.int32) + self.shift for encoding in found]
+        return numbers if self.blank is None else [swapped(ids, self.blank) for ids in numbers]
+
+    def encode_within(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """int32 (T,) of each text as it goes on from another: nothing is put before its first letter."""
+        if self.decode(self.encode([ANCHOR])[0]) == ANCHOR:
+            return self.encode(texts)
+        anchor = len(self.encode([ANCHOR])[0])
+        return [numbers[anchor:] for numbers in self.encode([ANCHOR + text for text in texts])]
 
     def encode_bytes(self, data: bytes) -> np.ndarray:
         """int32 (T,) of any bytes, also of those that are no UTF-8: each of these has its own number."""
@@ -111,6 +123,11 @@ class Tokenizer:
 
 _last: list[tuple[Mapping[str, Any], Tokenizer]] = []
 """The asset that was asked about last: a foreign one may be half a megabyte, whose digest takes its time."""
+
+
+def swapped(numbers: np.ndarray, blank: int) -> np.ndarray:
+    """Numbers of which 0 and `blank` change places."""
+    return np.where(numbers == PAD, blank, np.where(numbers == blank, PAD, numbers)).astype(np.int32)
 
 
 def of(asset: Mapping[str, Any]) -> Tokenizer:
@@ -174,16 +191,17 @@ def _speaking(digest: str, written_asset: str) -> Any:
 @lru_cache(maxsize=8)
 def _foreign(digest: str, asset: str) -> Tokenizer:
     told = json.loads(asset)
-    made, (opening, closing) = foreign.of(told, _letters()), told.get("around", ((), ()))
+    made, (opening, closing) = foreign.of(told), told.get("around", ((), ()))
     return Tokenizer(digest, made.bytes_of, made.backend, end=made.end, stops=made.stops, shift=0,
-                     num_before=made.num_before, opening=tuple(opening), closing=tuple(closing))  # fmt: skip
+                     num_before=made.num_before, opening=tuple(opening), closing=tuple(closing),
+                     blank=made.blank)  # fmt: skip
 
 
 @lru_cache(maxsize=8)
 def _made(digest: str, kind: str, special: tuple[str, ...], merges: tuple[str, ...]) -> Tokenizer:
     if kind != "bpe" or special != SPECIAL:
         raise ValueError(f"`{str(kind)[:40]}` of {len(special)} special numbers is not known")
-    vocabulary = {letter: byte for byte, letter in enumerate(_letters())}
+    vocabulary = {letter: byte for byte, letter in enumerate(letters())}
     pairs = []
     for merge in merges:
         left, right = merge.split(" ")
@@ -191,17 +209,9 @@ def _made(digest: str, kind: str, special: tuple[str, ...], merges: tuple[str, .
             raise ValueError(f"pair {merge[:80]!a} is made of what no earlier pair made")
         vocabulary.setdefault(left + right, len(vocabulary))
         pairs.append((left, right))
-    byte_of = {letter: byte for byte, letter in enumerate(_letters())}
+    byte_of = {letter: byte for byte, letter in enumerate(letters())}
     words = [bytes(byte_of[letter] for letter in word) for word in vocabulary]
     library = package()
     backend = library.Tokenizer(library.models.BPE(vocab=vocabulary, merges=pairs))
     backend.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     return Tokenizer(digest, (*(b"" for _ in SPECIAL), *words), backend)
-
-
-@lru_cache(maxsize=1)
-def _letters() -> tuple[str, ...]:
-    """The character by which byte-level tokenizers write each byte: itself where it can be seen."""
-    seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others: Iterator[str] = iter([chr(0x100 + place) for place in range(256 - len(seen))])
-    return tuple(chr(byte) if byte in seen else next(others) for byte in range(256))
