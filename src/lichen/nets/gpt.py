@@ -81,6 +81,22 @@ class Cache:
         self.document_BT = new_BT
         return new_BT
 
+    def shared(self, count: int, room: int) -> Cache:
+        """For so many rows that all begin with the one row of this cache; this one stays as it is."""
+        made = Cache(room=room, length=self.length)
+        for mine, new in ((self.keys, made.keys), (self.values, made.values)):
+            for held_1GTK in mine:
+                _, heads, _, width = held_1GTK.shape
+                new.append(held_1GTK.new_empty(count, heads, room, width))
+                new[-1][:, :, : self.length] = held_1GTK[:, :, : self.length]
+        return made
+
+    def cut(self, length: int) -> None:
+        """Forgets what was read after so many tokens."""
+        self.length = length
+        if self.document_BT is not None:
+            self.document_BT = self.document_BT[:, :length]
+
     def keep_rows(self, rows: Tensor) -> None:
         """Goes on with some rows of the batch alone, or with some several times."""
         self.keys = [keys[rows] for keys in self.keys]
@@ -108,7 +124,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(num_heads * self.head_width, width, bias=False)
 
     def forward(
-        self, x_BTD: Tensor, turn_TK: Tensor, seen_BTS: Seen, cache: Cache | None, layer: int
+        self, x_BTD: Tensor, turn_B1TK: Tensor, seen_BTS: Seen, cache: Cache | None, layer: int
     ) -> Tensor:
         q_BHTK, k_BGTK, v_BGTK = (
             part(x_BTD).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
@@ -118,7 +134,7 @@ class Attention(nn.Module):
             q_BHTK, k_BGTK = (
                 functional.rms_norm(x, x.shape[-1:], eps=self.epsilon) for x in (q_BHTK, k_BGTK)
             )
-        q_BHTK, k_BGTK = turned(q_BHTK, turn_TK), turned(k_BGTK, turn_TK)
+        q_BHTK, k_BGTK = turned(q_BHTK, turn_B1TK), turned(k_BGTK, turn_B1TK)
         if cache is not None:
             k_BGTK, v_BGTK = cache.take(layer, k_BGTK, v_BGTK)
         groups = q_BHTK.shape[1] // k_BGTK.shape[1]
@@ -158,9 +174,9 @@ class Block(nn.Module):
         self.before_mlp, self.mlp = Norm(width, epsilon), mlp
 
     def forward(
-        self, x_BTD: Tensor, turn_TK: Tensor, seen_BTS: Seen, cache: Cache | None, layer: int
+        self, x_BTD: Tensor, turn_B1TK: Tensor, seen_BTS: Seen, cache: Cache | None, layer: int
     ) -> Tensor:
-        x_BTD = x_BTD + self.attention(self.before_attention(x_BTD), turn_TK, seen_BTS, cache, layer)
+        x_BTD = x_BTD + self.attention(self.before_attention(x_BTD), turn_B1TK, seen_BTS, cache, layer)
         return x_BTD + self.mlp(self.before_mlp(x_BTD))
 
 
@@ -193,14 +209,21 @@ class Gpt(nn.Module):
         """An empty cache for so many tokens of a row."""
         return Cache(room=room)
 
-    def features(self, x_BT: Tensor, cache: Cache | None = None) -> Tensor:
-        start, length = cache.length if cache else 0, x_BT.shape[1]
-        turn_TK = turns(start, length, self.head_width, self.base, x_BT.device)
-        x_BT, starts_BT = self._begun(x_BT, cache)
-        seen_BTS: Seen = self._seen(starts_BT, cache)
+    def features(
+        self, x_BT: Tensor, cache: Cache | None = None, place_BT: Tensor | None = None,
+        seen_BTS: Seen = None,
+    ) -> Tensor:  # fmt: skip
+        length = x_BT.shape[1]
+        if place_BT is None:
+            start = cache.length if cache else 0
+            place_BT = torch.arange(start, start + length, device=x_BT.device)[None]
+        turn_B1TK = turns(place_BT, self.head_width, self.base)[:, None]
+        if seen_BTS is None:
+            x_BT, starts_BT = self._begun(x_BT, cache)
+            seen_BTS = self._seen(starts_BT, cache)
         x_BTD = self._embedded(x_BT)
         for layer, block in enumerate(self.blocks):
-            x_BTD = block(x_BTD, turn_TK, seen_BTS, cache, layer)
+            x_BTD = block(x_BTD, turn_B1TK, seen_BTS, cache, layer)
         if cache:
             cache.length += length
         if self.reads_whole:
@@ -215,6 +238,17 @@ class Gpt(nn.Module):
             cache: of what was read before these tokens; takes them up.
         """
         return self.head(self.features(x_BT, cache))
+
+    def logits_at(
+        self, column_R: Tensor, x_BT: Tensor, cache: Cache, place_BT: Tensor, seen_BTS: Tensor
+    ) -> Tensor:
+        """(B, R, V): what comes after the tokens of some columns, which stand and see as they are told.
+
+        Args:
+            place_BT: how far from its beginning each token stands. seen_BTS: which of all tokens, those of
+                the cache first, each one sees.
+        """
+        return self.head(self.features(x_BT, cache, place_BT, seen_BTS)[:, column_R])
 
     def _begun(self, x_BT: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
         """The numbers without marks, and bool (B, T) where documents begin."""
@@ -269,18 +303,21 @@ def one_by_one(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, lengths: list[int
     return mixed_HQK.unflatten(1, (len(q_BHTK), -1)).transpose(0, 1)
 
 
-def turns(start: int, length: int, head_width: int, base: float, device: torch.device) -> Tensor:
-    """float32 (T, K): cosines, then sines, of the angles by which the two halves of a head turn."""
+def turns(place_BT: Tensor, head_width: int, base: float) -> Tensor:
+    """float32 (B, T, K): cosines, then sines, of the angles by which the two halves of a head turn."""
+    device = place_BT.device
     rates_K = base ** (-torch.arange(0, head_width, 2, device=device, dtype=torch.float32) / head_width)
-    angles_TK = torch.arange(start, start + length, device=device)[:, None] * rates_K
-    return torch.cat([angles_TK.cos(), angles_TK.sin()], -1)
+    angles_BTK = place_BT[..., None] * rates_K
+    return torch.cat([angles_BTK.cos(), angles_BTK.sin()], -1)
 
 
-def turned(x_BHTK: Tensor, turn_TK: Tensor) -> Tensor:
+def turned(x_BHTK: Tensor, turn_B1TK: Tensor) -> Tensor:
     """Each pair (x_k, x_k+K/2) as a point of a plane, turned by its angle."""
-    cos_TK, sin_TK = turn_TK.to(x_BHTK.dtype).chunk(2, -1)
+    cos_B1TK, sin_B1TK = turn_B1TK.to(x_BHTK.dtype).chunk(2, -1)
     left_BHTK, right_BHTK = x_BHTK.chunk(2, -1)
-    return torch.cat([left_BHTK * cos_TK - right_BHTK * sin_TK, right_BHTK * cos_TK + left_BHTK * sin_TK], -1)
+    return torch.cat(
+        [left_BHTK * cos_B1TK - right_BHTK * sin_B1TK, right_BHTK * cos_B1TK + left_BHTK * sin_B1TK], -1
+    )
 
 
 def build(
