@@ -7,10 +7,14 @@ from lichen.core import find
 from lichen.engine import architecture, backend
 
 SHAPE, TOKENS, CODES, OUTPUTS = (3, 32, 32), (20, 300), (3, 16), 5
+HEAVY = ("hf",)
+"""Nets of a library that takes long to import."""
 NAMES = sorted(
     {name for path in find.shelf("nets").values() for name in find.variants(path)}
     | {address for address, path in find.shelf("nets").items() if not find.variants(path)}
 )
+
+EACH = [pytest.param(name, marks=[pytest.mark.slow] * (name in HEAVY)) for name in NAMES]
 
 
 def takes(name):
@@ -34,7 +38,7 @@ def inputs(name, rows, seed=1):
     return torch.randn(rows, *((sum(CODES),) if takes(name) == "codes" else SHAPE), generator=draws)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_outputs_are_the_head_of_the_features(name):
     net = built(name).eval()
     x = inputs(name, 2)
@@ -43,7 +47,7 @@ def test_outputs_are_the_head_of_the_features(name):
     torch.testing.assert_close(outputs, net.head(net.features(x)))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_every_parameter_learns(name):
     net = built(name).train()
     torch.nn.functional.cross_entropy(net(inputs(name, 8)).flatten(1), torch.arange(8) % OUTPUTS).backward()
@@ -54,7 +58,7 @@ def test_every_parameter_learns(name):
         assert torch.isfinite(parameter.grad).all(), parameter_name
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_answers_do_not_depend_on_the_rest_of_the_batch(name):
     net = built(name).eval()
     x = inputs(name, 4)
@@ -62,7 +66,7 @@ def test_answers_do_not_depend_on_the_rest_of_the_batch(name):
         torch.testing.assert_close(net(x)[:1], net(x[:1]), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_a_model_rebuilds_the_same_net(name):
     net = built(name).eval()
     task = "text_classification" if takes_tokens(name) else "image_classification"
@@ -72,7 +76,7 @@ def test_a_model_rebuilds_the_same_net(name):
     assert backend.wrap(model.torch(), task=task, assets=dict(model.assets)).digest == model.digest
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if takes_tokens(name)])
+@pytest.mark.parametrize("name", [one for one in EACH if takes_tokens(one.values[0])])
 def test_what_fills_a_text_up_does_not_change_its_features(name):
     net = built(name).eval()
     x = inputs(name, 3)
@@ -81,6 +85,6 @@ def test_what_fills_a_text_up_does_not_change_its_features(name):
         torch.testing.assert_close(net.features(filled), net.features(x))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_equal_seeds_build_equal_nets(name):
     assert backend.wrap(built(name)).digest == backend.wrap(built(name)).digest

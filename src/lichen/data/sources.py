@@ -19,7 +19,9 @@ HUB = "hf:"
 TIMM = "timm:"
 MODEL = "hf/"
 """Before a folder of a model as transformers saves it, or its name on the hub."""
-MODEL_FILES = ["*.json", "*.safetensors"]
+MODEL_FILES = ["*.json", "*.safetensors", "*.jinja"]
+GGUF = ".gguf"
+"""A file of this kind is a whole model, and may be named below its repository."""
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w.-]+(/[\w.-]+)*)?", re.ASCII)
 TIMM_NAME = re.compile(r"\w[\w-]*(\.\w[\w-]*)?", re.ASCII)
 LONGEST = 4096
@@ -85,8 +87,13 @@ def _model(name: str, here: Path, shared: str | None, *, refresh: bool) -> Place
             return Place(path, kind, MODEL + name)
     if name in pretrained.MODELS:
         return Place(pretrained.packaged_model(name), "package", MODEL + name)
-    if ".." in name or not HUB_NAME.fullmatch(name):
-        raise NotFoundError(f"no model lies at `{name}`", hint="hf/FOLDER, or hf/org/name of the hub")
+    repo, _, file = name.rpartition("/") if name.lower().endswith(GGUF) else (name, "", "")
+    if ".." in name or not HUB_NAME.fullmatch(repo):
+        raise NotFoundError(
+            f"no model lies at `{name}`", hint="hf/FOLDER, hf/FILE.gguf, or hf/org/name of the hub"
+        )
+    if file:
+        return Place(_hub(repo, refresh=refresh, kind="model", patterns=[file]) / file, "hub", MODEL + name)
     return Place(_hub(name, refresh=refresh, kind="model", patterns=MODEL_FILES), "hub", MODEL + name)
 
 

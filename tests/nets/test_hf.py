@@ -1,0 +1,79 @@
+"""A model of transformers is asked as ours are: documents side by side, keys and values kept."""
+
+import pytest
+import torch
+
+from lichen.core.errors import NotFoundError, UsageError
+from lichen.engine import architecture
+
+pytestmark = pytest.mark.slow  # the library takes long to import
+KINDS = ["gpt2", "qwen2", "llama"]
+
+
+@pytest.fixture(autouse=True)
+def library():
+    return pytest.importorskip("transformers")
+
+
+def made(kind, **options):
+    torch.manual_seed(0)
+    return architecture.build(f"hf/{kind}", options, (24, 60), 0).eval()
+
+
+def tokens(rows=3, length=16):
+    x = torch.randint(3, 60, (rows, length), generator=torch.Generator().manual_seed(1))
+    x[:, 0] = 1
+    return x
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_it_says_what_the_library_says_and_documents_do_not_see_each_other(kind):
+    net, x = made(kind), tokens()
+    torch.testing.assert_close(net(x), net.whole[0](x).logits)
+    x[:, 6] = x[1, 11] = 1
+    for row, starts in enumerate(([0, 6], [0, 6, 11], [0, 6])):
+        alone = [net(part[None])[0] for part in x[row].tensor_split(starts[1:])]
+        torch.testing.assert_close(net(x)[row], torch.cat(alone), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_cached_and_uncached_answers_are_equal(kind):
+    net, x = made(kind), tokens()
+    x[1, :3] = 0  # filled up at the left
+    x[:, 3] = 1
+    whole, cache = net(x), net.cache(16)
+    parts = [net(part, cache) for part in x.split([5, 1, 1, 9], 1)]
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=1e-5)
+    cache.cut(8)
+    torch.testing.assert_close(net(x[:, 8:], cache), whole[:, 8:], atol=1e-5, rtol=1e-5)
+    rows = torch.tensor([2, 0, 2])
+    cache.cut(8)
+    cache.keep_rows(rows)
+    torch.testing.assert_close(net(x[rows, 8:], cache), whole[rows, 8:], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "blank"), [(60, 7), (61, 60)])
+@torch.no_grad()
+def test_numbers_of_tokens_trade_places_in_and_out(size, blank):
+    torch.manual_seed(0)
+    net = architecture.build("hf/gpt2", {"blank": blank}, (24, size), 0).eval()
+    x = tokens()
+    x[:, 4] = blank
+    theirs = torch.where(x == blank, 0, x)
+    logits = net(x)
+    order = list(range(60))
+    order[0] = blank
+    if blank < 60:
+        order[blank] = 0
+    else:
+        assert (logits[..., 0] < -1e30).all()
+    torch.testing.assert_close(logits[..., order], net.whole[0](theirs).logits)
+
+
+def test_what_is_no_language_model_is_named():
+    with pytest.raises(NotFoundError, match="no type of model `gtp2`(.|\n)*`gpt2`"):
+        made("gtp2")
+    with pytest.raises(UsageError, match="must take attention_mask, position_ids"):
+        made("bloom", config={"hidden_size": 16, "n_layer": 1, "n_head": 2, "vocab_size": 60})
