@@ -138,6 +138,8 @@ class Model(Value):
         adapter: Mapping[str, Any],
         options: Mapping[str, Any],
         assets: Mapping[str, Any],
+        net: str | None = None,
+        task: str | None = None,
     ) -> Model:
         """This model under an adapter: its own part stays as it is, down to the blobs.
 
@@ -145,15 +147,18 @@ class Model(Value):
             weights: the adapter's tensors, and those that stand in for the base's own of the same name.
             adapter: how it changes the base; JSON.
             options: of the net as it is with the adapter, such as another number of outputs.
+            net: that of the whole, around the base's; None: the base's own. task: None: the base's.
         """
         assert not self.is_adapted
         memory, part = Memory(), self.manifest["face"]
         face = {
-            "net": self.net, "options": dict(options), "weights": pack(weights, memory),
+            "net": net or self.net, "options": dict(options), "weights": pack(weights, memory),
             "adapter": dict(adapter), "base": self.part_digest(part),
         }  # fmt: skip
         parts = {**self.manifest["parts"], ADAPTER: face}
         manifest = {**self.manifest, "face": ADAPTER, "parts": parts, "assets": dict(assets)}
+        if task is not None:
+            manifest["task"] = {"name": task, "options": {}}
         return replace(self, manifest=manifest, blobs=Chain((memory, self.blobs)), made=None)
 
     def adapter(self) -> Model:

@@ -29,6 +29,8 @@ METHODS = {
 """The tensors that each method keeps for a layer."""
 PROMPT = "prompt"
 """The method that adds vectors of its own and changes no layer."""
+TEMPLATE = "template"
+"""An adapter around its base, of which it changes nothing: what a language model is asked."""
 
 
 def merged(
@@ -39,11 +41,13 @@ def merged(
     Args:
         weights: per adapted layer what its method keeps, as `layer.lora_A`; other names stand in for the
             base's.
-        adapter: `method`, `rank`, `alpha` and the names of the `layers`.
+        adapter: `method`, `rank`, `alpha` and the names of the `layers`; of a template the method alone.
 
     Raises:
         UsageError: the adapter's tensors do not fit the base's.
     """
+    if adapter.get("method") == TEMPLATE:
+        return {**{f"body.{name}": array for name, array in base.items()}, **weights}
     try:
         kinds, names = kinds_of(adapter), list(adapter["layers"])
         own = {layer: {kind: weights[f"{layer}.{kind}"] for kind in kinds} for layer in names}
