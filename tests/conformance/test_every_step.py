@@ -27,7 +27,7 @@ SMALL = {
     "num_envs": 2,
 }
 """Options by name that keep a run short, whatever the step."""
-OF_TEXTS = ("prepare.bpe", "pretrain.language", "adapt.head")
+OF_TEXTS = ("prepare.bpe", "pretrain.language", "adapt.head", "adapt.prompt")
 """Steps that take data of texts; the others take pictures, or what an agent saw and did."""
 OF_PAIRS = ("adapt.instruct", "adapt.dpo")
 """Steps that take pairs of answers, or conversations, and a model that tells texts."""
@@ -63,7 +63,10 @@ def made_of(read, rows):
     found = {"Dataset": rows}
     if read.address in OF_TEXTS:
         found["Model"] = step.by_address("prepare.bpe")(rows, size=260)
-        if read.address.startswith("adapt."):
+        if read.address == "adapt.prompt":
+            small = {**OUTSIDE["pretrain.language"], "max_tokens": 128}
+            found["Model"] = step.by_address("pretrain.language")(rows, found["Model"], **small)
+        elif read.address.startswith("adapt."):
             found["Model"] = step.by_address("pretrain.train")(
                 rows, found["Model"], net="bag", task="text_classification", epochs=1
             )

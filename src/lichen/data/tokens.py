@@ -18,11 +18,16 @@ from lichen.data.tokenizer import PAD, Tokenizer
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokens:
-    """One split of texts through a tokenizer: `length` numbers per row."""
+    """One split of texts through a tokenizer: `length` numbers per row.
+
+    Args:
+        before: what a text goes on from, as in `filled`.
+    """
 
     rows: Texts
     tokenizer: Tokenizer
     length: int
+    before: str | None = None
 
     @property
     def split(self) -> str:
@@ -50,7 +55,7 @@ class Tokens:
 
     def whole(self, size: int | None = None) -> np.ndarray:
         """int32 (N, T), made once per process: to be read, never written."""
-        key = (self.rows.identity, self.split, self.tokenizer.digest, self.length)
+        key = (self.rows.identity, self.split, self.tokenizer.digest, self.length, self.before)
         if (kept := stored.KEPT.get(key)) is None:
             kept = np.concatenate([self._filled(span) for _, span in self.rows.spans()])
             stored.KEPT.put(key, kept)
@@ -70,17 +75,41 @@ class Tokens:
         return lengths(self.whole()) if self.fits() else None
 
     def _filled(self, texts: Iterable[bytes]) -> np.ndarray:
-        return filled(self.tokenizer, [text.decode("utf-8", "replace") for text in texts], self.length)
+        told = [text.decode("utf-8", "replace") for text in texts]
+        return filled(self.tokenizer, told, self.length, self.before)
 
 
-def filled(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> np.ndarray:
-    """int32 (B, T): the first numbers of each text, what the tokenizer puts around them, then PAD."""
+def filled(
+    tokenizer: Tokenizer, texts: Sequence[str], length: int, before: str | None = None
+) -> np.ndarray:  # fmt: skip
+    """int32 (B, T): the first numbers of each text, what the tokenizer puts around them, then PAD.
+
+    Args:
+        before: spaces between a text and one that it goes on from, and then nothing is put around it; None:
+            it goes on from none.
+    """
     numbers_BT = np.full((len(texts), length), PAD, np.int32)
-    room = max(0, length - num_around(tokenizer))
-    for row, numbers in enumerate(tokenizer.encode(texts)):
-        told = np.concatenate([tokenizer.opening, numbers[:room], tokenizer.closing])[:length]
-        numbers_BT[row, : len(told)] = told
+    for row, numbers in enumerate(_read(tokenizer, texts, length, before)):
+        numbers_BT[row, : len(numbers)] = numbers
     return numbers_BT
+
+
+def _read(
+    tokenizer: Tokenizer, texts: Sequence[str], length: int, before: str | None
+) -> list[np.ndarray]:  # fmt: skip
+    if before is not None:
+        return [numbers[:length] for numbers in within(tokenizer, texts, before)]
+    room = max(0, length - num_around(tokenizer))
+    return [
+        np.concatenate([tokenizer.opening, numbers[:room], tokenizer.closing])[:length]
+        for numbers in tokenizer.encode(texts)
+    ]
+
+
+def within(tokenizer: Tokenizer, texts: Sequence[str], before: str) -> list[np.ndarray]:
+    """int32 (T,) of each text without the blanks around it, as it goes on from another; of none nothing."""
+    bare = [text.strip() for text in texts]
+    return tokenizer.encode_within([before + text if text else "" for text in bare])
 
 
 def lengths(numbers_NT: np.ndarray) -> np.ndarray:

@@ -55,8 +55,10 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
     if has in SPOKEN:
         return dialogues.Dialogues(rows, chat.of(assets), assets["max_tokens"])
     if has == "texts":
-        form = packing.Packs if are_packed(assets) else tokens.Tokens
-        return form(rows, tokenizer.of(assets["tokenizer"]), assets["max_tokens"])
+        teller, length = tokenizer.of(assets["tokenizer"]), assets["max_tokens"]
+        if are_packed(assets):
+            return packing.Packs(rows, teller, length)
+        return tokens.Tokens(rows, teller, length, assets.get("before"))
     if "num_codes" in assets:
         return codes.Codes(rows, assets["num_codes"], assets["made_shape"])
     return rows

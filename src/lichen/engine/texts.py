@@ -64,7 +64,7 @@ def decoded(item: Any, where: str, assets: Mapping[str, Any]) -> np.ndarray:
     teller, length = tokenizer.of(assets["tokenizer"]), assets["max_tokens"]
     if assets.get("is_packed"):
         return packing.row(teller, text, length)
-    return tokens.filled(teller, [text], length)[0]
+    return tokens.filled(teller, [text], length, assets.get("before"))[0]
 
 
 def _decoded(data: bytes, where: str) -> str:
