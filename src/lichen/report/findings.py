@@ -63,6 +63,8 @@ class Findings:
     """The last study of compression that began with this value or found it."""
     headstart: Mapping[str, Any] | None
     """What the pretrained weights were worth, where that was studied."""
+    orders: Mapping[str, Any] | None
+    """How much the order of a prompt's demonstrations decides, where that was studied."""
     samples: Mapping[str, Sequence[tuple[float, str]]]
     """Per call id what a generator made at (epoch, picture as a data URI)."""
     fidelity: Mapping[str, Any] | None
@@ -118,6 +120,7 @@ def gather(value: Value, session: Session) -> Findings:
         ablation=_study("ablate", value, told),
         compression=_study("compress", value, told),
         headstart=_study("headstart", value, told),
+        orders=_study("orders", value, told) or _study_of("orders", calls, told),
         samples={call.id: _samples(call, told) for call in calls},
         fidelity=_study("fidelity", value, told) or _study_of("fidelity", calls, told),
         worth=_study("worth_of_synthetic", value, told),
