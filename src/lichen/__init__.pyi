@@ -178,6 +178,28 @@ class _Adapt:
     ) -> Model:
         """fold an adapter into its base: one plain net that answers as both did"""
         ...
+    def prompt(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        template: str = ...,
+        instruction: str | None = ...,
+        words: dict[str, Any] | None = ...,
+        shots: int = ...,
+        choice: Literal['balanced', 'random', 'nearest'] = ...,
+        similarity: Literal['tfidf', 'embedding'] = ...,
+        pool: int = ...,
+        order: int = ...,
+        calibration: Literal['contextual', 'none'] = ...,
+        scoring: Literal['sum', 'mean'] = ...,
+        max_tokens: int = ...,
+        search: dict[str, Any] | None = ...,
+        judged: int = ...,
+        seed: int = ...,
+    ) -> Model:
+        """a language model tells what kind of text one is by which label's words it would go on with"""
+        ...
     def prototype(
         self,
         model: Model,
@@ -677,6 +699,9 @@ class _Pretrain:
     def adopt(
         self,
         source: str = ...,
+        *,
+        net: Literal['auto', 'gpt', 'hf'] = ...,
+        max_tokens: int | None = ...,
     ) -> Model:
         """take a language model or a sentence encoder of others, with its tokenizer, into the record"""
         ...
@@ -818,6 +843,16 @@ class _Studies:
         level: float = ...,
     ) -> Any:
         """what pretrained weights were worth: the same life from random weights, on the same rows"""
+        ...
+    def orders(
+        self,
+        value: Value,
+        data: Value | None = None,
+        *,
+        orders: int = ...,
+        level: float = ...,
+    ) -> Any:
+        """how much an answer depends on the order of the demonstrations, and what they are worth at all"""
         ...
     def policies(
         self,
