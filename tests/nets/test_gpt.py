@@ -113,6 +113,29 @@ def test_a_cache_goes_on_with_the_rows_that_are_kept():
 
 
 @torch.no_grad()
+def test_several_rows_share_a_cache_and_tokens_stand_and_see_as_they_are_told():
+    """Two continuations side by side after one beginning are each what it is alone."""
+    net, x = made("grouped"), tokens()[:1]
+    begun, first, second = x[:, :6], x[:, 6:8], x[:, 8:11]
+    cache = net.cache(6)
+    net.logits_at(torch.tensor([5]), begun, cache, torch.arange(6)[None], torch.ones(1, 6, 6).tril().bool())
+    both = torch.cat([first, second], 1)
+    place = torch.tensor([[6, 7, 6, 7, 8]])
+    seen = torch.block_diag(torch.ones(2, 2), torch.ones(3, 3)).tril().bool()[None]
+    seen = torch.cat([torch.ones(1, 5, 6).bool(), seen], 2)
+    column = torch.tensor([1, 4])
+    for rows in (1, 3):
+        held = cache.shared(rows, 11)
+        found = net.logits_at(column, both.expand(rows, -1), held, place, seen)
+        held.cut(6)
+        again = net.logits_at(column, both.expand(rows, -1), held, place, seen)
+        alone = [net(torch.cat([begun, part], 1))[:, -1] for part in (first, second)]
+        wanted = torch.stack(alone, 1).expand(rows, -1, -1)
+        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(again, found)
+
+
+@torch.no_grad()
 def test_a_text_is_read_whole_at_its_last_token():
     net, x = made(num_outputs=3), tokens()
     x[0, 6:] = 0

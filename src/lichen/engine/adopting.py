@@ -103,8 +103,8 @@ def _loaded(folder: Path, how: Mapping[str, Any]) -> Any:
         said = str(error).strip().partition("\n")[0][:300]
         if "trust_remote_code" in str(error) or "custom code" in str(error):
             raise UnsafeInputError(
-                "a model must be of a type that transformers knows; this one is code beside its weights, which"
-                " is not run", where=str(folder),
+                "a model must be of a type that transformers knows; this one is code beside its weights,"
+                " which is not run", where=str(folder),
             ) from None  # fmt: skip
         raise UsageError(f"transformers cannot open this model: {said}", where=str(folder)) from None
 

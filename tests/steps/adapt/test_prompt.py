@@ -152,7 +152,10 @@ def test_it_says_what_it_cuts_and_that_numbers_are_poor_names(model):
     rows = data.rows("validation").texts
     teller = tokenizer.of(made.assets["tokenizer"])
     cut = sum(len(numbers) > 20 for numbers in teller.encode([f" {text}" for text in rows]))
-    assert cut > 0 and f"{cut} of {len(rows)} validation texts are longer than the 20 tokens" in said["note"]
+    assert (
+        cut > 0
+        and f"{cut} of {len(rows)} validation texts are longer than the 20 tokens read" in said["note"]
+    )
 
 
 def test_it_goes_on_learning_as_any_classifier_does(model, data):

@@ -128,14 +128,13 @@ def _best(asked: Asked, way: Way, tried: list[dict[str, Any]], judged: int, run:
 def _tell(asked: Asked, made: prompting.Made, data: Dataset, run: Run) -> None:
     """Says how long the prompt is, and what is cut of the rows."""
     if all(word.isdigit() for word in made.words):
-        said = (
-            f"labels called {', '.join(made.words)} say little to a language model: words={{...}} names them"
-        )
-        run.emit("warning", text=said)
+        said = f"labels called {', '.join(made.words)} say little to a language model"
+        run.emit("warning", text=f"{said}: words={{...}} names them")
     split, room = "validation" if data.num_rows("validation") else "train", made.assets["max_tokens"]
     cut, count = asked.num_cut(made, split) if data.num_rows(split) else (0, 0)
-    run.emit(
-        "note",
-        text=f"{made.num_before} tokens before each text; {cut} of {count} {split} texts are longer than the"
-        f" {room} tokens that are read, and cut at their end",
-    )
+    said = f"{made.num_before} tokens stand before each text"
+    if cut:
+        said += (
+            f"; {cut} of {count} {split} texts are longer than the {room} tokens read, and cut at their end"
+        )
+    run.emit("note", text=said)
