@@ -65,12 +65,15 @@ class Hf(nn.Module):
         blank: the library's number that is 0 here; its own number of tokens: none, so one is added; None: 0.
     """
 
-    def __init__(self, made: nn.Module, *, num_outputs: int, end: int, blank: int | None) -> None:
+    body: Any
+    head: Any
+
+    def __init__(self, made: Any, *, num_outputs: int, end: int, blank: int | None) -> None:
         super().__init__()
         self.end, self.blank = end, blank
-        self.body: nn.Module = getattr(made, made.base_model_prefix)  # type: ignore[arg-type]
-        self.head: nn.Module = made.get_output_embeddings()  # type: ignore[operator]
-        self.whole = (made,)
+        self.body = getattr(made, made.base_model_prefix)
+        self.head = made.get_output_embeddings()
+        self.whole: tuple[Any, ...] = (made,)
         """What tells tokens: the library may do more between body and head. Its parts are those above."""
         if num_outputs:
             self.whole, self.head = (), nn.Linear(self.body.config.hidden_size, num_outputs)
@@ -219,7 +222,7 @@ def build(
     return of(made, num_outputs=num_outputs, end=end, blank=blank)
 
 
-def of(made: nn.Module, *, num_outputs: int = 0, end: int, blank: int | None = None) -> Hf:
+def of(made: Any, *, num_outputs: int = 0, end: int, blank: int | None = None) -> Hf:
     """A model of the library as a net.
 
     Raises:

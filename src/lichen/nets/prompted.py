@@ -45,6 +45,23 @@ class Prompted(nn.Module):
         neutral: texts without content; what is said of them is taken off, with each row's demonstrations.
     """
 
+    body: Any
+    prefix_P: Tensor
+    suffix_S: Tensor
+    first_K: Tensor
+    length_K: Tensor
+    label_R: Tensor
+    step_R: Tensor
+    read_R: Tensor
+    told_R: Tensor
+    together_RR: Tensor
+    shown_ND: Tensor | None
+    text_NT: Tensor | None
+    weight_NT: Tensor | None
+    idf_V: Tensor | None
+    point_NF: Tensor | None
+    centre_F: Tensor | None
+
     def __init__(
         self, body: nn.Module, *, prefix: Sequence[int], suffix: Sequence[int],
         labels: Sequence[Sequence[int]], is_mean: bool, num_near: int, nearness: str,
@@ -135,14 +152,14 @@ class Prompted(nn.Module):
 
     def _read(self, before_BP: Tensor, room: int) -> Any:
         """The cache of what stands before texts; PAD in it is nothing."""
-        cache = self.body.cache(room)  # type: ignore[operator]
+        cache = self.body.cache(room)
         is_there_BP = before_BP != PAD
         length = before_BP.shape[1]
         seen_BPP = is_there_BP[:, None] & torch.ones(length, length, device=before_BP.device).tril().bool()
         seen_BPP = seen_BPP | torch.eye(length, device=before_BP.device).bool()
         place_BP = (is_there_BP.cumsum(1) - 1).clamp(min=0)
         last = torch.tensor([length - 1], device=before_BP.device)
-        self.body.logits_at(last, before_BP, cache, place_BP, seen_BPP)  # type: ignore[operator]
+        self.body.logits_at(last, before_BP, cache, place_BP, seen_BPP)
         return cache
 
     def _scores(self, cache: Any, is_there_BP: Tensor, x_BT: Tensor) -> Tensor:
@@ -159,7 +176,7 @@ class Prompted(nn.Module):
             is_there_BP[:, None].expand(rows, length + suffix + more, -1), self._seen(length, length_B1)
         ], 2)  # fmt: skip
         column_R = length + suffix - 1 + torch.arange(1 + more, device=device)
-        logits_BRV = self.body.logits_at(column_R, read_BC, cache, place_BC, seen_BCS)  # type: ignore[operator]
+        logits_BRV = self.body.logits_at(column_R, read_BC, cache, place_BC, seen_BCS)
         cache.cut(held)
         told_BRV = torch.log_softmax(logits_BRV.float(), -1)
         scores_BK = told_BRV[:, 0, self.first_K]
@@ -192,9 +209,11 @@ class Prompted(nn.Module):
         """(B, N): the cosine of each row with each demonstration; a row is never shown to itself."""
         assert self.text_NT is not None
         if self.nearness == "tfidf":
+            assert self.idf_V is not None and self.weight_NT is not None
             weight_BV = tfidf(x_BT, self.idf_V)
             near_BN = (weight_BV[:, self.text_NT.long()] * self.weight_NT).sum(-1)
         else:
+            assert self.centre_F is not None and self.point_NF is not None
             point_BF = functional.normalize(
                 embedded(self.body, self.prefix_P[:1], x_BT) - self.centre_F, dim=-1
             )
@@ -216,10 +235,10 @@ def tfidf(x_BT: Tensor, idf_V: Tensor) -> Tensor:
     return functional.normalize(weight_BV, dim=-1)
 
 
-def embedded(body: nn.Module, begin_1: Tensor, x_BT: Tensor) -> Tensor:
+def embedded(body: Any, begin_1: Tensor, x_BT: Tensor) -> Tensor:
     """(B, F): the mean of the features of a text's tokens, read after the token that begins documents."""
     whole_BT = torch.cat([begin_1.expand(x_BT.shape[0], -1), x_BT], 1)
-    found_BTF = body.features(whole_BT)[:, 1:].float()  # type: ignore[operator]
+    found_BTF = body.features(whole_BT)[:, 1:].float()
     is_there_BT1 = (x_BT != PAD)[..., None]
     return (found_BTF * is_there_BT1).sum(1) / is_there_BT1.sum(1).clamp(min=1)
 

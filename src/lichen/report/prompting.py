@@ -28,11 +28,11 @@ def prompting(found: Findings) -> Markup:
 
 def _template(about: Mapping[str, Any], labels: list[str]) -> Markup:
     named = dict(zip(labels, about.get("words", ()), strict=False))
-    rows: list[list[Inside]] = [
-        ["template", tag("code", None, str(about.get("template")))],
-        ["instruction", str(about.get("instruction") or figures.NONE)],
-        *([f"words of {label}", str(word)] for label, word in named.items()),
+    rows: list[tuple[Inside, Inside]] = [
+        ("template", tag("code", None, str(about.get("template")))),
+        ("instruction", str(about.get("instruction") or figures.NONE)),
     ]
+    rows += [(f"words of {label}", str(word)) for label, word in named.items()]
     return table(("", ""), rows, left=(0, 1))
 
 

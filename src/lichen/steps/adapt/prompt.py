@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from lichen.core import signature
 from lichen.core.dataset import Dataset
 from lichen.core.errors import OptionError, UsageError, nearest
 from lichen.core.model import Model
@@ -97,7 +98,7 @@ def prompt(
 
 def _options(search: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Every combination of the values to try, each checked as the step's own option."""
-    known = prompt.signature.options
+    known = signature.of("steps", "adapt.prompt").options
     for name, values in search.items():
         if name not in SEARCHED:
             raise OptionError(f"`search` takes no `{name}`", hint=nearest(name, SEARCHED))
