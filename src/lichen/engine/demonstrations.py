@@ -6,7 +6,6 @@ Shapes: N demonstrations, T tokens of a text, D tokens of a block, V different t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,6 +24,8 @@ from lichen.nets.prompted import Prompted
 
 CHOOSING, ORDERING = 0, 1
 """Draws that tell which rows are shown, and, from here on, in which order."""
+TOGETHER = 32
+"""Texts on offer that are looked at together."""
 
 
 def chosen(
@@ -72,20 +73,27 @@ def offer(
     """
     net.shown_ND, net.text_NT = _filled(blocks), _filled(texts)
     if net.nearness == "tfidf":
-        is_in_NV = torch.zeros(len(texts), num_tokens, dtype=torch.bool)
-        is_in_NV[torch.arange(len(texts))[:, None], net.text_NT.long()] = True
-        idf_V = math.log(1 + len(texts)) - torch.log1p(is_in_NV.sum(0).float()) + 1.0
-        idf_V[PAD] = 0.0
-        weight_NV = prompted.tfidf(net.text_NT, idf_V)
-        count_NV = torch.zeros_like(weight_NV).scatter_add_(
-            1, net.text_NT.long(), torch.ones(net.text_NT.shape)
-        )
-        net.idf_V = idf_V
-        net.weight_NT = (weight_NV / count_NV.clamp(min=1)).gather(1, net.text_NT.long())
+        net.idf_V = _idf(texts, num_tokens)
+        net.weight_NT = torch.cat([_weights(part, net.idf_V) for part in net.text_NT.split(TOGETHER)])
     else:
         point_NF = _embedded(net)
         net.centre_F = point_NF.mean(0)
         net.point_NF = functional.normalize(point_NF - net.centre_F, dim=-1)
+
+
+def _idf(texts: Sequence[np.ndarray], num_tokens: int) -> Tensor:
+    """float32 (V,): 1 + log((1 + N) / (1 + texts that have the token)); of PAD nothing."""
+    having_V = np.bincount(np.concatenate([np.unique(text) for text in texts]), minlength=num_tokens)
+    idf_V = torch.from_numpy(1.0 + np.log((1 + len(texts)) / (1 + having_V))).float()
+    idf_V[PAD] = 0.0
+    return idf_V
+
+
+def _weights(text_BT: Tensor, idf_V: Tensor) -> Tensor:
+    """(B, T): what a place of a text adds to its cosine with one whose token weighs 1 there."""
+    weight_BV = prompted.tfidf(text_BT, idf_V)
+    count_BV = torch.zeros_like(weight_BV).scatter_add_(1, text_BT.long(), torch.ones(text_BT.shape))
+    return (weight_BV / count_BV.clamp(min=1)).gather(1, text_BT.long())
 
 
 def _filled(rows: Sequence[Sequence[int] | np.ndarray]) -> Tensor:
@@ -101,7 +109,7 @@ def _embedded(net: Prompted) -> Tensor:
     device = net.prefix_P.device
     length_N = (net.text_NT != PAD).sum(1)
     order_N, parts = length_N.argsort(stable=True), []
-    for rows in order_N.split(32):
+    for rows in order_N.split(TOGETHER):
         x_BT = net.text_NT[rows, : max(1, int(length_N[rows].max()))].to(device)
         parts.append(prompted.embedded(net.body, net.prefix_P[:1], x_BT).cpu())
     return torch.cat(parts)[order_N.argsort()]

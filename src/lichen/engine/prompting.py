@@ -65,7 +65,7 @@ class Made:
     @property
     def weights(self) -> dict[str, Array]:
         """Tensors beside those of the base."""
-        return {name: array for name, array in backend.arrays_of(_bare(self.net)).items()}
+        return backend.arrays_of(_bare(self.net))
 
 
 def _bare(net: Prompted) -> nn.Module:
