@@ -33,13 +33,14 @@ class Cache:
     past: Any
     document_BT: Tensor | None = None
     place_BT: Tensor | None = None
+    is_marked: bool = False
     length: int = field(default=0)
 
     def shared(self, count: int, room: int) -> Cache:
         """For so many rows that all begin with the one row of this cache; this one stays as it is."""
         past = copy.deepcopy(self.past)
         past.batch_repeat_interleave(count)
-        return Cache(past, length=self.length)
+        return Cache(past, is_marked=self.is_marked, length=self.length)
 
     def cut(self, length: int) -> None:
         """Forgets what was read after so many tokens."""
@@ -113,7 +114,8 @@ class Hf(nn.Module):
 
     def _asked(self, part: nn.Module, x_BT: Tensor, cache: Cache | None) -> Any:
         """What a part says of documents side by side."""
-        starts_BT, length = x_BT == self.end, x_BT.shape[1]
+        x_BT, starts_BT = self._begun(x_BT, cache)
+        length = x_BT.shape[1]
         is_plain = cache is None and not torch.compiler.is_exporting() and not bool(starts_BT[:, 1:].any())
         if is_plain:
             return part(input_ids=self._theirs(x_BT), use_cache=False)
@@ -133,6 +135,15 @@ class Hf(nn.Module):
             cache.place_BT = place_BT if cache.place_BT is None else torch.cat([cache.place_BT, place_BT], 1)
         is_same_BTS = document_BT[:, :, None] == whole_BS[:, None]
         return self._told(part, x_BT, cache, place_BT, is_same_BTS.tril(whole_BS.shape[1] - length))
+
+    def _begun(self, x_BT: Tensor, cache: Cache | None) -> tuple[Tensor, Tensor]:
+        """The numbers without marks, and bool (B, T) where documents begin; as `gpt` has it."""
+        is_marked = cache is not None and cache.is_marked
+        if not is_marked and (torch.compiler.is_exporting() or not bool((x_BT < 0).any())):
+            return x_BT, x_BT == self.end
+        if cache is not None:
+            cache.is_marked = True
+        return torch.where(x_BT < 0, ~x_BT, x_BT), x_BT < 0
 
     def _told(
         self, part: nn.Module, x_BT: Tensor, cache: Cache | None, place_BT: Tensor, seen_BTS: Tensor,

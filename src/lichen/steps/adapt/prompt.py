@@ -19,7 +19,7 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Natural, Seed
 from lichen.core.step import step
 from lichen.engine import feeds, prompting, supervised
-from lichen.engine.merging import PROMPT
+from lichen.engine.merging import TEMPLATE
 from lichen.engine.prompting import Asked, Way
 from lichen.engine.task import task_of
 
@@ -91,7 +91,7 @@ def prompt(
     made = asked.net(way)
     _tell(asked, made, data, run)
     return base.adapted(
-        made.weights, adapter={"method": PROMPT}, net="prompted", options=made.options, task=TASK,
+        made.weights, adapter={"method": TEMPLATE}, net="prompted", options=made.options, task=TASK,
         assets=made.assets,
     )  # fmt: skip
 
