@@ -71,8 +71,8 @@ def plain(told: Mapping[str, Any], source: str = PLAIN) -> dict[str, Any]:
         return asset(source, {"bos_token": _name(END), "eos_token": _name(TURN)})
     made, backend = tokenizer.of(told), tokenizer.speaking(told)
     stop = min(made.stops - {made.end}, default=made.end)
-    return asset(source, {"bos_token": backend.id_to_token(made.end),
-                          "eos_token": backend.id_to_token(stop)})  # fmt: skip
+    return asset(source, {"bos_token": backend.id_to_token(made.traded(made.end)),
+                          "eos_token": backend.id_to_token(made.traded(stop))})  # fmt: skip
 
 
 def _name(number: int) -> str:
@@ -170,7 +170,8 @@ class Chat:
         found = self.speaking.encode(text, add_special_tokens=False)
         if not found.ids:
             raise DataError("the model's template makes nothing of this conversation")
-        return np.array(found.ids, np.int32), np.array([start for start, _ in found.offsets])
+        ours = np.array([self.tokenizer.traded(number) for number in found.ids], np.int32)
+        return ours, np.array([start for start, _ in found.offsets])
 
     def _begun(self, numbers_S: np.ndarray) -> np.ndarray:
         """The numbers after the virtual ones; the first of all as its complement, which begins a document."""
@@ -195,7 +196,7 @@ def of(assets: Mapping[str, Any]) -> Chat:
         raise UsageError(f"the model's template is damaged: {error}") from None
     found, backend = tokenizer.of(told), tokenizer.speaking(told)
     stop = backend.token_to_id(tokens.get("eos_token", ""))
-    stops = found.stops | (frozenset() if stop is None else {stop})
+    stops = found.stops | (frozenset() if stop is None else {found.traded(stop)})
     digest = digest_json([found.digest, source, tokens, num_virtual])
     return Chat(found, source, tokens, backend, stops, num_virtual, digest)
 

@@ -102,6 +102,10 @@ class Tokenizer:
         anchor = len(self.encode([ANCHOR])[0])
         return [numbers[anchor:] for numbers in self.encode([ANCHOR + text for text in texts])]
 
+    def traded(self, number: int) -> int:
+        """The library's number for one of ours, or ours for one of the library's: 0 and `blank` trade."""
+        return {0: self.blank, self.blank: 0}.get(number, number) if self.blank is not None else number
+
     def encode_bytes(self, data: bytes) -> np.ndarray:
         """int32 (T,) of any bytes, also of those that are no UTF-8: each of these has its own number."""
         parts = [np.zeros(0, np.int32)]

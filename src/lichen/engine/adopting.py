@@ -15,7 +15,7 @@ import torch
 
 from lichen.core.errors import DataError, LichenError, UnsafeInputError, UsageError
 from lichen.core.model import Model
-from lichen.data import foreign, tokenizer
+from lichen.data import chat, foreign, tokenizer
 from lichen.engine import architecture, backend, ggufreading, llamafolder
 from lichen.engine.quiet import muted
 from lichen.nets import hf
@@ -54,7 +54,7 @@ def read(path: Path, net: str = "auto") -> Model:
             if net == "gpt":
                 raise
     made = _loaded(path, {"use_safetensors": True})
-    return _of_library(made, foreign.asset_of(path, config))
+    return _of_library(made, foreign.asset_of(path, config), chat.asset_of(path))
 
 
 def _require_weights(folder: Path) -> None:
@@ -84,9 +84,11 @@ def _of_gguf(path: Path, net: str) -> Model:
     names = {
         name: ggufreading.said(found, f"tokenizer.ggml.{name}") for name in ("bos_token_id", "eos_token_id")
     }
-    chat = ggufreading.said(found, "tokenizer.chat_template") or ""
+    turns = ggufreading.said(found, "tokenizer.chat_template") or ""
     asset = {"kind": "file", "file": file, **foreign.bounds_of(names)}
-    return _of_library(made, foreign.settled(asset, made.config.to_dict(), chat))
+    return _of_library(
+        made, foreign.settled(asset, made.config.to_dict(), turns), ggufreading.template_of(found)
+    )
 
 
 def _loaded(folder: Path, how: Mapping[str, Any]) -> Any:
@@ -109,7 +111,7 @@ def _loaded(folder: Path, how: Mapping[str, Any]) -> Any:
         raise UsageError(f"transformers cannot open this model: {said}", where=str(folder)) from None
 
 
-def _of_library(made: Any, asset: dict[str, Any]) -> Model:
+def _of_library(made: Any, asset: dict[str, Any], template: dict[str, Any] | None) -> Model:
     """A Model of the library's model: rebuilt from its configuration, without the folder."""
     teller, kind = tokenizer.of(asset), made.config.model_type
     config = {name: given for name, given in made.config.to_diff_dict().items() if name not in NOT_KEPT}
@@ -122,5 +124,7 @@ def _of_library(made: Any, asset: dict[str, Any]) -> Model:
         "config": json.loads(json.dumps(config)), "end": teller.end, "blank": teller.blank,
     }  # fmt: skip
     setattr(net, architecture.ORIGIN, (f"hf/{kind}", options))
-    return backend.wrap(net, task=llamafolder.TASK, assets={
-        "tokenizer": asset, "max_tokens": length, "is_packed": True})  # fmt: skip
+    assets = {"tokenizer": asset, "max_tokens": length, "is_packed": True}
+    if template:
+        assets["template"] = template
+    return backend.wrap(net, task=llamafolder.TASK, assets=assets)

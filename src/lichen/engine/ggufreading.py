@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lichen.core.errors import DataError, UsageError, missing_package
 from lichen.core.model import Model
-from lichen.data import foreign
+from lichen.data import chat, foreign
 from lichen.engine import llama, llamafolder
 
 OUTER = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
@@ -50,7 +50,7 @@ def read(path: Path) -> Model:
     found = opened(path)
     config = config_of(found)
     llama.options_of(config)
-    return llamafolder.of(config, _tensors(found, config), _tokenizer(found, config))
+    return llamafolder.of(config, _tensors(found, config), _tokenizer(found, config), template_of(found))
 
 
 def opened(path: Path) -> Any:
@@ -101,6 +101,15 @@ def config_of(found: Any) -> dict[str, Any]:
         "bos_token_id": said(found, "tokenizer.ggml.bos_token_id"),
         "eos_token_id": said(found, "tokenizer.ggml.eos_token_id"),
     }  # fmt: skip
+
+
+def template_of(found: Any) -> dict[str, Any] | None:
+    """How the model of a file writes conversations; None where it does not say."""
+    source, words = said(found, "tokenizer.chat_template"), said(found, "tokenizer.ggml.tokens") or []
+    if not source:
+        return None
+    numbers = {name: said(found, f"tokenizer.ggml.{name}_id") for name in ("bos_token", "eos_token")}
+    return chat.asset(source, {name: words[number] for name, number in numbers.items() if number is not None})
 
 
 def _tensors(found: Any, config: Mapping[str, Any]) -> dict[str, Tensor]:

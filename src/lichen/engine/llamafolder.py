@@ -86,10 +86,9 @@ def write(model: Model, folder: Path) -> None:
     net = backend.module_of(model)
     teller = tokenizer.of(model.assets["tokenizer"])
     template = model.assets.get("template")
-    theirs = {0: teller.blank, teller.blank: 0} if teller.blank is not None else {}
     ours = chat.of(model.assets).stops if template else teller.stops
-    stops = sorted(theirs.get(stop, stop) for stop in ours)
-    config = {**llama.config_of(net), "bos_token_id": theirs.get(teller.end, teller.end),
+    stops = sorted(teller.traded(stop) for stop in ours)
+    config = {**llama.config_of(net), "bos_token_id": teller.traded(teller.end),
               "eos_token_id": stops[0] if len(stops) == 1 else stops}  # fmt: skip
     own = _swapped(llama.tensors_of(net), teller.blank)
     tensors = {name: tensor.contiguous() for name, tensor in own.items()}
