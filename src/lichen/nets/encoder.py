@@ -50,7 +50,8 @@ class Encoder(nn.Module):
 
     def each(self, x_BT: Tensor) -> Tensor:
         """(B, T, D): what every token stands for among the others of its document."""
-        turn_TK = turns(0, x_BT.shape[1], self.head_width, self.base, x_BT.device)
+        place_T = torch.arange(x_BT.shape[1], device=x_BT.device)
+        turn_TK = turns(place_T, self.head_width, self.base)
         seen_BTS = seen(x_BT, self.end)
         kept_BT1 = functional.dropout(torch.ones_like(x_BT, dtype=torch.float32), self.token_dropout,
                                       self.training)[..., None]  # fmt: skip
