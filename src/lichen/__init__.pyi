@@ -28,6 +28,7 @@ from lichen.core.session import opened as opened
 from lichen.core.step import step as step
 from lichen.core.store import Store as Store
 from lichen.data.arrays import arrays as arrays
+from lichen.data.arrays import bitext as bitext
 from lichen.data.arrays import conversations as conversations
 from lichen.data.arrays import texts as texts
 from lichen.engine.backend import wrap as wrap
@@ -648,6 +649,7 @@ class _Prepare:
         *,
         image: str | None = ...,
         text: str | None = ...,
+        target: str | None = ...,
         label: str | None = ...,
         group: str | None = ...,
         messages: str | None = ...,
@@ -762,15 +764,17 @@ class _Pretrain:
         max_tokens: int | None = ...,
         epochs: int = ...,
         batch_size: int | None = ...,
-        optimizer: Literal['sgd', 'adam', 'adamw', 'muon'] = ...,
+        optimizer: Literal['sgd', 'adam', 'adamw', 'muon', 'muon_adamw'] = ...,
         rate: float | None = ...,
         bias_rate: float | None = ...,
         head_rate: float | None = ...,
+        table_rate: float | None = ...,
         units: Literal['step', 'rows'] = ...,
         weight_decay: float = ...,
         hidden_norm: Literal['free', 'fixed'] = ...,
         momentum: float = ...,
-        schedule: Literal['cosine', 'linear', 'triangular', 'constant', 'step'] = ...,
+        schedule: Literal['cosine', 'linear', 'triangular', 'constant', 'step', 'wsd'] = ...,
+        cooldown: float = ...,
         warmup: float = ...,
         label_smoothing: float = ...,
         balance: Literal['none', 'weights', 'sampling'] = ...,
@@ -922,6 +926,7 @@ def load(
     *,
     image: str | None = ...,
     text: str | None = ...,
+    target: str | None = ...,
     label: str | None = ...,
     group: str | None = ...,
     messages: str | None = ...,

@@ -11,13 +11,14 @@ import numpy as np
 from lichen.core import session
 from lichen.core.dataset import SPLITS, Dataset
 from lichen.core.errors import DataError, OptionError, nearest
+from lichen.data import bitext as pairs_of
 from lichen.data import conversations as spoken
 from lichen.data import manifest
 from lichen.data import splits as policy
 from lichen.data.columns import label_text
 from lichen.data.labels import Label, marked, several
 from lichen.data.near import report as near
-from lichen.data.scan import Part, content_of, part
+from lichen.data.scan import Part, content_of, grouped, part
 
 
 def arrays(
@@ -84,7 +85,7 @@ def texts(
         DataError: lengths differ, a text is none, a target is no class; names the row. Or a row stands in
             two splits.
     """
-    encoded = [_utf8(text, row) for row, text in enumerate(texts)]
+    encoded = [_utf8(text, f"texts, row {row}") for row, text in enumerate(texts)]
     words = _texts(targets, labels) if targets is not None else [""] * len(encoded)
     if len(words) != len(encoded):
         raise DataError(f"there must be one target per text: {len(encoded)} texts, {len(words)} targets")
@@ -93,6 +94,40 @@ def texts(
     columns = {"text": "texts", **({"label": "targets"} if targets is not None else {})}
     parts = _divided(_lying(encoded, words), splits, validation, test, duplicates)
     return _reported(_written(parts, encoded, columns, _names(labels, targets)))
+
+
+def bitext(
+    texts: Sequence[str],
+    targets: Sequence[str],
+    splits: Sequence[str] | None = None,
+    *,
+    validation: float = 0.1,
+    test: float = 0.2,
+    duplicates: Literal["refuse", "drop"] = "refuse",
+) -> Dataset:
+    """A Dataset of pairs of texts, such as sentences and their translations; they are copied into its blobs.
+
+    Args:
+        targets: what each text is to become.
+        splits: the split of each pair; None: validation and test are carved by hash, pairs of equal texts
+            together.
+        duplicates: of pairs that `splits` puts into two of them: refuse, or drop them from the one that is
+            judged. Near duplicates are kept and reported.
+
+    Raises:
+        DataError: lengths differ, a text is none or empty; names the row. Or a pair stands in two splits.
+    """
+    sides = [[_utf8(text, f"{name}, row {row}") for row, text in enumerate(given)]
+             for name, given in (("texts", texts), ("targets", targets))]  # fmt: skip
+    if len(sides[0]) != len(sides[1]):
+        raise DataError(f"there must be one target per text: {len(sides[0])} texts, {len(sides[1])} targets")
+    encoded = [pairs_of.joined(source, target, f"pair {row}")
+               for row, (source, target) in enumerate(zip(*sides, strict=True))]  # fmt: skip
+    if not encoded:
+        raise DataError("there must be at least one row; there are no pairs")
+    rows = grouped(_lying(encoded, [""] * len(encoded)), [pairs_of.source_of(pair) for pair in encoded])
+    parts = _divided(rows, splits, validation, test, duplicates)
+    return _reported(_written(parts, encoded, {"text": "texts", "target": "targets"}, None))
 
 
 def conversations(
@@ -148,13 +183,13 @@ def _written(
     )  # fmt: skip
 
 
-def _utf8(text: Any, row: int) -> bytes:
+def _utf8(text: Any, where: str) -> bytes:
     if not isinstance(text, str):
-        raise DataError(f"a text must be a str, not {type(text).__name__}", where=f"texts, row {row}")
+        raise DataError(f"a text must be a str, not {type(text).__name__}", where=where)
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise DataError("a text must not have half a character", where=f"texts, row {row}") from None
+        raise DataError("a text must not have half a character", where=where) from None
 
 
 def _divided(

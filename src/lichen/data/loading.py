@@ -33,6 +33,7 @@ class Plan:
 
     image: str | None = None
     text: str | None = None
+    target: str | None = None
     label: str | None = None
     group: str | None = None
     messages: str | None = None
@@ -56,15 +57,22 @@ class Plan:
         """What readers are told: the columns that fill a role, and what a row of text files is.
 
         Raises:
-            OptionError: they are told twice where labels stand.
+            OptionError: they are told twice where labels stand, or pairs of texts are to have some.
         """
         if self.label_columns and (self.label or self.separator):
             raise OptionError(
                 "labels stand in one column (label, separator) or in label_columns, not in both"
             )
+        if self.target and (self.label or self.label_columns or self.image):
+            raise OptionError(
+                "rows with a `target` are pairs of texts; they have neither labels nor pictures"
+            )
+        if self.target and self.target == self.text:
+            raise OptionError(f"`text` and `target` must be two columns, not both `{self.text}`")
         return {
-            "image": self.image, "text": self.text, "label": self.label, "group": self.group,
-            **{role: getattr(self, role) for role in SPOKEN}, "unit": self.unit, "separator": self.separator,
+            "image": self.image, "text": self.text, "target": self.target, "label": self.label,
+            "group": self.group, "unit": self.unit, "separator": self.separator,
+            **{role: getattr(self, role) for role in SPOKEN},
             "label_columns": list(self.label_columns) if self.label_columns else None,
         }  # fmt: skip
 

@@ -26,7 +26,7 @@ from lichen.data.scan import DIGEST_BYTES, Located, Part, class_names, ids_of
 
 Index = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """File names, then int64 (N,) each: file, position, length, target; the target as `targets_of` gives it."""
-KINDS = ("image", "text", *conversations.KINDS, "observation")
+KINDS = ("image", "text", "bitext", *conversations.KINDS, "observation")
 """What a row may be; the schema says what it must be known by under that name."""
 BITS = 64
 """Labels in one column of the index, where rows may have several."""
@@ -48,7 +48,7 @@ def dataset(
 
     Args:
         shape: (channels, height, width) of pictures, height and width 0 when they differ in size; None: the
-            rows are texts, or observations.
+            rows are texts, pairs of them where `columns` have a target, or observations.
         names: classes in order; None: as found in the rows.
         contents: per split the bytes that hold its rows; None when they lie under `root`.
         observation: `{"shape", "low", "high"}` of rows of what an agent saw; see `observations`.
@@ -122,7 +122,8 @@ def only(
 def _row_schema(shape: tuple[int, int, int] | None, columns: Mapping[str, str]) -> dict[str, Any]:
     """What a row is, under the name of its kind."""
     if shape is None:
-        return {conversations.kind_of(columns) or "text": {"encoding": "utf-8"}}
+        kind = conversations.kind_of(columns) or ("bitext" if "target" in columns else "text")
+        return {kind: {"encoding": "utf-8"}}
     channels, height, width = shape
     return {"image": {"channels": channels, "height": height or None, "width": width or None}}
 

@@ -1,4 +1,4 @@
-"""rows: the rows of a split, by what they hold: pictures, texts or observations."""
+"""rows: the rows of a split, by what they hold: pictures, texts, pairs of texts or observations."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from lichen.core import find
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, nearest
 from lichen.data import manifest
+from lichen.data.bitext import Bitext
 from lichen.data.images import Images
 from lichen.data.observations import Observations
 from lichen.data.scan import Located, ids_of
 from lichen.data.texts import Texts
 
-Rows = Images | Observations | Texts
+Rows = Images | Observations | Texts | Bitext
 
 
 def read(data: Dataset, split: str) -> Rows:
@@ -39,11 +40,9 @@ def read(data: Dataset, split: str) -> Rows:
     if (about := data.schema.get("observation")) is not None:
         found = Observations(**held, shape=tuple(about["shape"]), num_numbers=len(about["low"]))
         return replace(found, targets=found.actions()) if found.num_numbers else found
-    return (
-        Texts(**held)
-        if places.shape is None
-        else Images(**held, shape=cast("tuple[int, int, int]", places.shape))
-    )
+    if places.shape is None:
+        return Bitext(**held) if "bitext" in data.schema else Texts(**held)
+    return Images(**held, shape=cast("tuple[int, int, int]", places.shape))
 
 
 def _require_place(data: Dataset, places: Located, split: str) -> None:

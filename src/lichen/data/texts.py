@@ -71,6 +71,10 @@ class Texts(stored.Stored):
         found = self._packed().take(chosen) if self.fits() else self.encoded(chosen)
         return [self._text(data, row) for data, row in zip(found, chosen.tolist(), strict=True)]
 
+    def parts(self, row: bytes) -> list[bytes]:
+        """The texts that a row is made of."""
+        return [row]
+
     def spans(self, chosen: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, list[bytes]]]:
         """Rows in their order, some hundred kilobytes at a time: (their numbers, their bytes)."""
         rows = np.arange(self.num_rows) if chosen is None else chosen

@@ -123,9 +123,11 @@ def num_around(tokenizer: Tokenizer) -> int:
 
 
 def longest(rows: Texts, tokenizer: Tokenizer) -> int:
-    """Numbers of the longest row."""
+    """Numbers of the longest text."""
     return num_around(tokenizer) + max(
         len(numbers)
         for _, span in rows.spans()
-        for numbers in tokenizer.encode([text.decode("utf-8", "replace") for text in span])
+        for numbers in tokenizer.encode(
+            [part.decode("utf-8", "replace") for text in span for part in rows.parts(text)]
+        )
     )

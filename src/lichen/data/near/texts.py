@@ -5,6 +5,8 @@ shingles are all runs of three words. Rows are near when most of what either has
 row occurs inside another when nearly all it has stands there (containment). Shingles bring together what may
 be alike without comparing all with all; then the shingles of those rows are compared.
 
+Of a pair of texts the source is what would give its target away, so sources are compared.
+
 Paper: Broder 1997, resemblance and containment.
 Departs from it: all shingles are kept instead of a sketch of them, so that the shares are exact; rows of many
 megabytes are sampled as a whole.
@@ -67,7 +69,7 @@ def fingerprints(rows: Texts, chosen: np.ndarray) -> Shingles:
     """The shingles of the chosen rows."""
     found, start = [], 0
     for _, span in rows.spans(chosen):
-        row_S, code_S = shingles(span)
+        row_S, code_S = shingles([rows.parts(text)[0] for text in span])
         found.append((row_S + start, code_S))
         start += len(span)
     row_S = np.concatenate([row for row, _ in found] or [np.zeros(0, np.int64)])

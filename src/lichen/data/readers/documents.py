@@ -47,7 +47,7 @@ def is_text(name: str) -> bool:
 
 
 def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
-    refuse(options, ("image", "text", "group", *SEVERAL, *SPOKEN), "a folder of text files", path)
+    refuse(options, ("image", "text", "target", "group", *SEVERAL, *SPOKEN), "a folder of text files", path)
     if options.get("label"):
         raise OptionError("labels of text files are their folders; only label='' is taken", where=str(path))
     base = path.parent if path.is_file() else path

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lichen.core.errors import DataError
-from lichen.data import conversations, pictures
+from lichen.core.errors import DataError, OptionError
+from lichen.data import bitext, conversations, pictures
 from lichen.data.columnar import SUFFIXES, Table, parsing
 from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, SPOKEN, TEXT_COLUMNS, column, label_text, usual
 from lichen.data.labels import Label, listed, marked, several
@@ -61,10 +61,10 @@ def fetch(located: Located, rows: np.ndarray) -> list[bytes]:
 def _cells(table: Table, group: int, place: np.ndarray, roles: Mapping[str, Any]) -> list[bytes]:
     """Some cells of a group of rows."""
     if "text" in roles:
-        cells = _texts(table, group, roles["text"])
-        if len(place) and place.max() >= len(cells):
+        sides = _sides(table, group, roles)
+        if len(place) and place.max() >= len(sides[0]):
             raise DataError("the table has fewer rows than it had", where=table.where)
-        return table.plain(cells.take(place))
+        return _rows(table, group, place, [side.take(place) for side in sides])
     if conversations.kind_of(roles):
         return _conversations(table, group, roles, place)
     cells = _pictures(table, group, roles["image"])
@@ -72,17 +72,22 @@ def _cells(table: Table, group: int, place: np.ndarray, roles: Mapping[str, Any]
 
 
 def _roles(table: Table, options: Mapping[str, Any]) -> dict[str, str]:
-    """The columns of pictures, texts or conversations, of labels, and of what keeps rows together.
+    """The columns of pictures, conversations, or texts and their targets, of labels, and of groups.
 
     Texts need no labels: an empty name says that there are none.
     """
     where, roles = table.where, {}
     if image := _image_column(table, options):
+        if options.get("target"):
+            raise OptionError("rows with a `target` are pairs of texts; these hold pictures", where=where,
+                              hint="name the column of texts with text=")  # fmt: skip
         roles["image"] = column(table.columns, image, IMAGE_COLUMNS, "image", where)
     elif conversations.claims(table.columns, options):
         roles.update(conversations.roles_of(table.columns, options, where))
     elif options.get("text") or any(map(_is_text, table.types.values())):
         roles["text"] = column(table.columns, options.get("text"), TEXT_COLUMNS, "text", where)
+        if options.get("target"):
+            return {**roles, **_pair_roles(table, options)}
     else:
         roles["image"] = column(table.columns, None, IMAGE_COLUMNS, "image", where)
     told = options.get("label")
@@ -94,6 +99,12 @@ def _roles(table: Table, options: Mapping[str, Any]) -> dict[str, str]:
     if group := options.get("group"):
         roles["group"] = column(table.columns, group, (), "group", where)
     return roles
+
+
+def _pair_roles(table: Table, options: Mapping[str, Any]) -> dict[str, str]:
+    """The column of targets, and of what keeps pairs together beside their source."""
+    asked = {role: options[role] for role in ("target", "group") if options.get(role)}
+    return {role: column(table.columns, name, (), role, table.where) for role, name in asked.items()}
 
 
 def _image_column(table: Table, options: Mapping[str, Any]) -> str | None:
@@ -121,7 +132,8 @@ def _part(base: Path, names: list[str], roles: Mapping[str, str], says: Says) ->
             column(table.columns, needed, (), role, table.where)
         for group, start in enumerate(table.starts.tolist()):
             if "text" in roles:
-                cells = table.plain(_texts(table, group, roles["text"]))
+                sides = _sides(table, group, roles)
+                cells = _rows(table, group, np.arange(len(sides[0])), sides)
                 length = [len(cell) for cell in cells]
             elif conversations.kind_of(roles):
                 cells = _conversations(table, group, roles, None)
@@ -138,7 +150,10 @@ def _part(base: Path, names: list[str], roles: Mapping[str, str], says: Says) ->
                 [content_of(cell) for cell in cells], labels, files=names, file=number,
                 position=start + np.arange(len(cells)), length=length,
             )  # fmt: skip
-            parts.append(grouped(found, _groups(table, group, roles.get("group"))))
+            names_of = _groups(table, group, roles.get("group"))
+            if "target" in roles and names_of is None:
+                names_of = [bitext.source_of(cell) for cell in cells]
+            parts.append(grouped(found, names_of))
     return joined(parts), shapes
 
 
@@ -190,7 +205,23 @@ def _conversations(
     return found
 
 
-@lru_cache(maxsize=2)
+def _sides(table: Table, group: int, roles: Mapping[str, Any]) -> list[Any]:
+    """The texts of a group of rows, and their targets where rows are pairs."""
+    return [_texts(table, group, roles[role]) for role in ("text", "target") if role in roles]
+
+
+def _rows(table: Table, group: int, place: np.ndarray, sides: list[Any]) -> list[bytes]:
+    """Rows of texts or of pairs; `place` is where they stand in their group."""
+    found = [table.plain(side) for side in sides]
+    if len(found) == 1:
+        return found[0]
+    return [
+        bitext.joined(source, target, table.cell(group, row))
+        for row, source, target in zip(place.tolist(), *found, strict=True)
+    ]
+
+
+@lru_cache(maxsize=4)
 def _texts(table: Table, group: int, name: str) -> Any:
     """The texts of a group of rows as an Arrow array of bytes in UTF-8.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.errors import DataError, LichenError, OptionError
-from lichen.data import conversations
+from lichen.data import bitext, conversations
 from lichen.data.columns import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
@@ -44,7 +44,7 @@ def claims(path: Path, options: Mapping[str, Any]) -> bool:
     if first is None or options.get("image"):
         return False
     columns = _header(first)
-    if options.get("text") or conversations.claims(columns, options):
+    if options.get("text") or options.get("target") or conversations.claims(columns, options):
         return True
     return bool(usual(columns, TEXT_COLUMNS)) and not usual(columns, IMAGE_COLUMNS)
 
@@ -81,7 +81,7 @@ def fetch(located: Located, rows: np.ndarray) -> list[bytes]:
                 source.seek(int(located.position[rows[place]]))
                 data = source.read(int(located.length[rows[place]]))
                 try:
-                    found[place] = _said(rows_of.one(data), located.options)
+                    found[place] = _content(rows_of.one(data), located.options)
                 except LichenError as error:
                     raise error.at(located.describe(int(rows[place]))) from None
     return found
@@ -93,7 +93,9 @@ def _roles(path: Path, options: Mapping[str, Any]) -> dict[str, str]:
         roles = conversations.roles_of(columns, options, where)
     else:
         roles = {"text": column(columns, options.get("text"), TEXT_COLUMNS, "text", where)}
-    label = options.get("label")
+    if options.get("target"):
+        roles["target"] = column(columns, options["target"], (), "target", where)
+    label = options.get("label") if "target" not in roles else ""  # pairs have no labels
     if label or (label is None and "text" in roles and usual(columns, LABEL_COLUMNS)):
         roles["label"] = column(columns, label, LABEL_COLUMNS, "label", where)
     if group := options.get("group"):
@@ -116,16 +118,17 @@ def _gathered(
     for row, (offset, length, record) in enumerate(reader(path)):
         try:
             place = split or _split(record)
-            item = (content_of(_said(record, roles)), _label(record, roles.get("label")),
-                    str(record.get(roles.get("group", ""))), offset, length)  # fmt: skip
+            content = _content(record, roles)
+            item = (content_of(content), _label(record, roles.get("label")),
+                    _group(record, content, roles), offset, length)  # fmt: skip
         except LichenError as error:
             raise error.at(f"{path}, row {row}") from None
         rows = waiting.setdefault(place, [])
         rows.append(item)
         if len(rows) == GATHERED:
-            yield place, _packed(waiting.pop(place), files, number, "group" in roles)
+            yield place, _packed(waiting.pop(place), files, number, bool({"group", "target"} & roles.keys()))
     for place, rows in waiting.items():
-        yield place, _packed(rows, files, number, "group" in roles)
+        yield place, _packed(rows, files, number, bool({"group", "target"} & roles.keys()))
 
 
 def _packed(
@@ -136,9 +139,19 @@ def _packed(
     return grouped(found, groups if has_groups else None)
 
 
-def _said(record: Mapping[str, Any], roles: Mapping[str, Any]) -> bytes:
-    """What a row holds: a text, or a conversation as JSON."""
-    return _text(record, roles["text"]) if "text" in roles else conversations.row(record, roles)
+def _content(record: Mapping[str, Any], roles: Mapping[str, Any]) -> bytes:
+    """What a row holds: a text, a pair of them, or a conversation as JSON."""
+    if "text" not in roles:
+        return conversations.row(record, roles)
+    text = _text(record, str(roles["text"]))
+    return bitext.joined(text, _text(record, str(roles["target"]))) if roles.get("target") else text
+
+
+def _group(record: Mapping[str, Any], content: bytes, roles: Mapping[str, str]) -> str:
+    """What keeps a row together with others: as told, and of pairs their source."""
+    if "target" in roles and "group" not in roles:
+        return bitext.source_of(content)
+    return str(record.get(roles.get("group", "")))
 
 
 def _text(record: Mapping[str, Any], name: str) -> bytes:

@@ -18,6 +18,7 @@ def load(
     source: Source = "digits",
     image: str | None = None,
     text: str | None = None,
+    target: str | None = None,
     label: str | None = None,
     group: str | None = None,
     messages: str | None = None,
@@ -46,6 +47,7 @@ def load(
         source: a file or folder, its name under `$LICHEN_DATA`, `digits`, or `hf:org/name` on the hub.
         image: the column of pictures; None: found.
         text: the column of texts; None: found.
+        target: the column of what each text is to become, such as its translation; rows are then pairs.
         label: the column of classes; None: found. Empty: none, for texts that are only read.
         group: the column of what keeps rows in one split, such as their author.
         messages: the column of conversations, lists of {role, content}; None: found.
@@ -67,6 +69,7 @@ def load(
     plan = Plan(
         image=image,
         text=text,
+        target=target,
         label=label,
         group=group,
         messages=messages,
