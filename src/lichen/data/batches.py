@@ -62,11 +62,23 @@ class Source(Protocol):
     def batch(self, indices: Any, size: int | None = None) -> np.ndarray: ...
 
 
+class Epochs(Protocol):
+    """Where rows come from, in an order that is a function of (seed, epoch) alone."""
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rounds:
     """Batches in rounds of some steps each, which go from one epoch of the rows into the next."""
 
-    batches: Batches
+    batches: Epochs
     steps_per_epoch: int
 
     @property

@@ -14,12 +14,13 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, UsageError
 from lichen.core.model import Model
 from lichen.core.protocols import Feed, Task
-from lichen.data import chat, conversations, dialogues, packing, tokenizer, tokens
+from lichen.data import chat, conversations, dialogues, packing, pairing, tokenizer, tokens
 from lichen.data.batches import Source
 from lichen.engine import codes, observations, pictures, texts
 
 KINDS = {
     "text": "texts",
+    "bitext": "pairs of texts",
     "conversation": "conversations",
     "preference": "preferences",
     "observation": "observations",
@@ -49,11 +50,14 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
     """
     has = next((KINDS[kind] for kind in KINDS if kind in data.schema), "pictures")
     takes = next((KINDS[kind] for kind, asset in ASSETS.items() if asset in assets), "pictures")
+    takes = KINDS["bitext"] if are_paired(assets) else takes
     rows = data.rows(split) if takes == has or (are_packed(assets) and has in SPOKEN) else None
     if rows is None:
         raise UsageError(f"the value takes {takes}; the data has {has}")
     if has in SPOKEN:
         return dialogues.Dialogues(rows, chat.of(assets), assets["max_tokens"])
+    if are_paired(assets):
+        return pairing.Pairs(rows, tokenizer.of(assets["tokenizer"]), assets["max_tokens"])
     if has == "texts":
         teller, length = tokenizer.of(assets["tokenizer"]), assets["max_tokens"]
         if are_packed(assets):
@@ -86,12 +90,24 @@ def are_packed(assets: Mapping[str, Any]) -> bool:
     return bool(assets.get("is_packed"))
 
 
+def are_paired(assets: Mapping[str, Any]) -> bool:
+    """Whether a row is a source beside its target, of which every token is to be told."""
+    return bool(assets.get("is_paired"))
+
+
+def tells_tokens(assets: Mapping[str, Any]) -> bool:
+    """Whether a net answers for every token of a row."""
+    return are_packed(assets) or are_paired(assets)
+
+
 def blank(assets: Mapping[str, Any]) -> np.ndarray:
     """A row to measure with: a black picture, a text of the longest length, or an observation of nothing."""
     if "observation_shape" in assets:
         return np.zeros(assets["observation_shape"], np.float32)
     if "tokenizer" in assets:
         told = tokenizer.of(assets["tokenizer"])
+        if are_paired(assets):
+            return np.full(2 * (assets["max_tokens"] + pairing.AROUND), told.end, np.int32)
         return np.full(assets["max_tokens"] + are_packed(assets), told.end, np.int32)
     return np.zeros(assets["image_shape"], np.uint8)
 

@@ -18,11 +18,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lichen.core.errors import UsageError
 from lichen.core.progress import Run
+from lichen.data.batches import Epochs
 from lichen.engine import execution, layers, optimizers, resume, retry, treatments
 from lichen.engine.ema import Average
 from lichen.engine.execution import Execution, Objective
 from lichen.engine.gradient import NUM_SMALL, Gradient
-from lichen.engine.job import Batches, Fault, Job, Judge, Settings
+from lichen.engine.job import Fault, Job, Judge, Settings
 from lichen.engine.lookahead import Lookahead
 from lichen.engine.ranks import ranks
 from lichen.engine.stride import loss_of, rate_at, stride
@@ -34,7 +35,7 @@ PULSE_S = 0.1
 
 def fit(
     module: nn.Module,
-    batches: Batches,
+    batches: Epochs,
     settings: Settings,
     *,
     objective: Objective,
@@ -103,7 +104,7 @@ def _rate(settings: Settings, batch_size: int) -> tuple[float, float | None]:
 
 
 def _execution(
-    module: nn.Module, batches: Batches, settings: Settings, objective: Objective, run: Run,
+    module: nn.Module, batches: Epochs, settings: Settings, objective: Objective, run: Run,
     about: Mapping[str, Any] | None, total: int,
 ) -> Execution:  # fmt: skip
     x, y = next(iter(batches.epoch(0)))[:2]

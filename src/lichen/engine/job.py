@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 
 from lichen.core.progress import Run
-from lichen.data.batches import Batch
+from lichen.data.batches import Epochs
 from lichen.engine.execution import Execution, Objective
 from lichen.engine.gradient import Gradient
-
-
-class Batches(Protocol):
-    """Where rows come from, in an order that is a function of (seed, epoch) alone."""
-
-    @property
-    def batch_size(self) -> int: ...
-
-    @property
-    def steps_per_epoch(self) -> int: ...
-
-    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +72,7 @@ class Fault:
 class Job:
     """What stays the same during one run of the loop, and the point that faults go back to."""
 
-    batches: Batches
+    batches: Epochs
     settings: Settings
     objective: Objective
     run: Run

@@ -11,10 +11,10 @@ from torch import nn
 from lichen.core.dataset import Dataset
 from lichen.core.progress import Run
 from lichen.core.protocols import Task
-from lichen.data.batches import Rounds
+from lichen.data.batches import Epochs, Rounds
 from lichen.engine import architecture, masking, supervised
 from lichen.engine.fit import fit
-from lichen.engine.job import Batches, Settings
+from lichen.engine.job import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class Lesson:
             device=run.device,
             balance=self.balance,
         )
-        rounds: Batches = batches if self.round_steps is None else Rounds(batches, self.round_steps)
+        rounds: Epochs = batches if self.round_steps is None else Rounds(batches, self.round_steps)
         with masking.kept(module, self.assets) as found:
             fit(
                 module, rounds, settings, run=run, callback=callback, about=about,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lichen.core.errors import DataError, NotFoundError
-from lichen.data import packing, tokenizer, tokens
+from lichen.data import packing, pairing, tokenizer, tokens
 from lichen.data.files import read_bytes
 from lichen.data.tokenizer import PAD
 
@@ -48,7 +48,7 @@ def listed(inputs: Any) -> list[Any]:
 
 
 def decoded(item: Any, where: str, assets: Mapping[str, Any]) -> np.ndarray:
-    """int32 (T,), where rows are packed (T + 1,), of one text, of the bytes of one, or of a file.
+    """int32 of one text, of the bytes of one, or of a file: (T,), packed (T + 1,), as a pair's source (2 W,).
 
     Raises:
         DataError: it is no text in UTF-8; names it.
@@ -62,6 +62,8 @@ def decoded(item: Any, where: str, assets: Mapping[str, Any]) -> np.ndarray:
     if not isinstance(text, str):
         raise DataError(f"an input must be a text, not {type(item).__name__}", where=where)
     teller, length = tokenizer.of(assets["tokenizer"]), assets["max_tokens"]
+    if assets.get("is_paired"):
+        return pairing.asked(teller, text, length)
     if assets.get("is_packed"):
         return packing.row(teller, text, length)
     return tokens.filled(teller, [text], length, assets.get("before"))[0]

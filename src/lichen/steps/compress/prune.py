@@ -17,7 +17,7 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Positive, Ratio, Seed
 from lichen.core.step import step
 from lichen.core.value import count_text
-from lichen.data.batches import Batches
+from lichen.data.batches import Epochs
 from lichen.engine import (
     allocation,
     backend,
@@ -137,7 +137,7 @@ class Cut:
     """How a net is narrowed."""
 
     model: Model
-    batches: Batches
+    batches: Epochs
     objective: Objective
     by: str
     importance: str
