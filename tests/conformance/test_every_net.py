@@ -18,7 +18,7 @@ EACH = [pytest.param(name, marks=[pytest.mark.slow] * (name in HEAVY)) for name 
 
 
 def takes(name):
-    """What a net's file says that it takes: the numbers of texts, codes of pictures to be made, or pixels."""
+    """What a net's file says that it takes: the numbers of texts or of pairs of them, codes, or pixels."""
     return getattr(find.load(find.net_module(name)), "TAKES", "pixels")
 
 
@@ -28,12 +28,13 @@ def takes_tokens(name):
 
 def built(name):
     torch.manual_seed(0)
-    return architecture.build(name, {}, {"tokens": TOKENS, "codes": CODES}.get(takes(name), SHAPE), OUTPUTS)
+    shape = {"tokens": TOKENS, "pairs": TOKENS, "codes": CODES}.get(takes(name), SHAPE)
+    return architecture.build(name, {}, shape, 0 if takes(name) == "pairs" else OUTPUTS)
 
 
 def inputs(name, rows, seed=1):
     draws = torch.Generator().manual_seed(seed)
-    if takes_tokens(name):
+    if takes_tokens(name) or takes(name) == "pairs":
         return torch.randint(1, TOKENS[1], (rows, TOKENS[0]), generator=draws, dtype=torch.int32)
     return torch.randn(rows, *((sum(CODES),) if takes(name) == "codes" else SHAPE), generator=draws)
 
@@ -43,7 +44,7 @@ def test_outputs_are_the_head_of_the_features(name):
     net = built(name).eval()
     x = inputs(name, 2)
     outputs = net(x)
-    assert len(outputs) == 2 and (takes(name) == "codes" or outputs.shape == (2, OUTPUTS))
+    assert len(outputs) == 2 and (takes(name) in ("codes", "pairs") or outputs.shape == (2, OUTPUTS))
     torch.testing.assert_close(outputs, net.head(net.features(x)))
 
 
@@ -69,7 +70,7 @@ def test_answers_do_not_depend_on_the_rest_of_the_batch(name):
 @pytest.mark.parametrize("name", EACH)
 def test_a_model_rebuilds_the_same_net(name):
     net = built(name).eval()
-    task = "text_classification" if takes_tokens(name) else "image_classification"
+    task = {"tokens": "text_classification", "pairs": "translation"}.get(takes(name), "image_classification")
     model = backend.wrap(net, task=task, assets={"image_shape": list(SHAPE)})
     with torch.no_grad():
         assert torch.equal(model.torch()(inputs(name, 2)), net(inputs(name, 2)))
