@@ -270,6 +270,16 @@ class Model(Value):
         return said(self, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k,
                     top_p=top_p, min_p=min_p, seed=seed)  # fmt: skip
 
+    def translate(self, texts: Any, *, beam: int = 5, length_penalty: float = 0.6) -> list[str]:
+        """What a model of pairs makes of each text, one or a list of them.
+
+        Args:
+            beam: texts that are tried side by side; 1: always the likeliest token.
+            length_penalty: how much longer texts are favoured; 0: not at all.
+        """
+        told = find.load("lichen.engine.translate:translate")
+        return told(self, texts, beam=beam, length_penalty=length_penalty)
+
     def facts(self) -> dict[str, str]:
         if self.net is None:
             return {"holds": ", ".join(self.assets)}

@@ -124,7 +124,9 @@ class Decoder:
             UsageError: the model tells no next tokens.
         """
         if not feeds.are_packed(model.assets):
-            raise UsageError(f"only a language model tells texts; this one is for {model.task or 'no task'}")
+            hint = "lichen predict, or model.translate(texts)" if feeds.are_paired(model.assets) else None
+            said = f"only a language model tells texts; this one is for {model.task or 'no task'}"
+            raise UsageError(said, hint=hint)
         if isinstance(model, Program):
             return cls.around(_of_program(model), model.assets)
         return cls.around(backend.module_of(model).to(device), model.assets)
