@@ -38,6 +38,10 @@ checked  {checked}
 
 def _of_texts(value: Model | Program, format: str, title: str, checked: str) -> str:
     length, num_tokens = feeds.in_shape(value.assets)
+    what = f"tokens of N texts, {length} at most, of {num_tokens} different ones"
+    if feeds.are_paired(value.assets):
+        what = ("N pairs, halves filled up with 0: tokens of a source and 1; then 1, those of its target, 1"
+                f"\n         {length} of a text at most, of {num_tokens} different ones")  # fmt: skip
     place = {"lichen": "model.lichen", "safetensors": "model.json"}.get(format, "tokenizer.json")
     place = "model.gguf" if format.startswith("gguf") else place
     base = ""
@@ -45,7 +49,7 @@ def _of_texts(value: Model | Program, format: str, title: str, checked: str) -> 
         base = f"\nbase     {value.face['base'][:10]}: the adapter answers on no other"
     return f"""{title}
 
-input    int32 (N, T): tokens of N texts, {length} at most, of {num_tokens} different ones
+input    int32 (N, T): {what}
 tokens   by the tokenizer in {place}
 checked  {checked}{base}
 

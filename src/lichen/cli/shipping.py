@@ -127,6 +127,11 @@ def _converted(
                 hint=f"--format {value.format}, or export the Model that it was made from",
             )
         return value
+    if feeds.are_paired(value.assets):
+        raise UsageError(
+            f"models that translate texts are not written as {format} yet",
+            hint="--format safetensors, or lichen",
+        )
     if data is None:
         raise UsageError("the data that an export is checked on are not here", hint=_where(value))
     one = step.by_address("deploy.export")

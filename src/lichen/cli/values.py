@@ -188,7 +188,9 @@ def _plain(rows: list[dict[str, Any]]) -> str:
     """Answers in figures instead of labels, under their names."""
     names = list(dict.fromkeys(name for row in rows for name in row if name not in ("input", "error")))
     shown = [(row["input"], *(_shown(row.get(name, "-")) for name in names)) for row in rows]
-    return table([("input", *names), *shown], right=tuple(range(1, len(names) + 1)))
+    are_texts = {name for name in names if any(isinstance(row.get(name), str) for row in rows)}
+    right = [place for place, name in enumerate(names, 1) if name not in are_texts]
+    return table([("input", *names), *shown], right=tuple(right))
 
 
 def _shown(figure: Any) -> str:

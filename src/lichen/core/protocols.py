@@ -94,6 +94,27 @@ class SelfSupervised(Protocol):
         ...
 
 
+@runtime_checkable
+class Decoded(Protocol):
+    """A self-supervised task whose answer is a text that a net tells token by token, given another.
+
+    While a net trains it is judged by `quick`, one of the `figures`, of which less is better; the headline is
+    of texts that were told. Shapes: N rows, T tokens.
+    """
+
+    quick: str
+
+    def smoothed(self, module: Any, rows: Any, assets: Mapping[str, Any], share: float) -> Any:
+        """The objective where this share of each target goes to all tokens alike."""
+        ...
+
+    def judge(
+        self, outputs: Any, targets: Any, said: list[str], wanted: list[str]
+    ) -> tuple[dict[str, dict[str, float]], dict[str, Array]]:
+        """As `score`, of what was kept (N, T) and of what was said beside what was wanted."""
+        ...
+
+
 class Feed(Protocol):
     """How what a person hands in becomes a row that a net takes; one for each kind of row."""
 

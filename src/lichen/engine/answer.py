@@ -19,9 +19,10 @@ import torch
 from lichen.core.errors import DataError, LichenError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
-from lichen.core.protocols import SelfSupervised
+from lichen.core.protocols import Decoded, SelfSupervised
 from lichen.engine import backend, feeds, memory, pictures, runtimes, supervised, texts
 from lichen.engine.task import task_of
+from lichen.engine.translate import Translator
 
 KEPT = 4
 """Loaded values kept per process."""
@@ -29,7 +30,7 @@ BATCH_SIZE = 256
 
 Runner = Callable[[np.ndarray], np.ndarray]
 Reply = dict[str, Any] | LichenError
-_runners: OrderedDict[tuple[str, str, int | None], Runner] = OrderedDict()
+_runners: OrderedDict[tuple[str, str, int | str | None], Callable[[np.ndarray], Any]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -53,7 +54,10 @@ def predict(value: Model | Program, inputs: Any, *, batch_size: int = BATCH_SIZE
 def _replies(
     value: Model | Program, images_NCHW: np.ndarray, batch_size: int = BATCH_SIZE
 ) -> list[dict[str, Any]]:
-    return task_of(value.task).reply(logits(value, images_NCHW, batch_size), value.assets)
+    task = task_of(value.task)
+    if isinstance(task, Decoded):
+        return task.reply(said(value, images_NCHW), value.assets)
+    return task.reply(logits(value, images_NCHW, batch_size), value.assets)
 
 
 def each(value: Model | Program, inputs: Any, *, batch_size: int = BATCH_SIZE) -> Iterator[tuple[Any, Reply]]:
@@ -73,6 +77,25 @@ def _tried(item: Any, where: str, value: Model | Program) -> np.ndarray | Lichen
         return feeds.of(value.assets).decoded(item, where, value.assets)
     except LichenError as error:
         return error
+
+
+def said(value: Model | Program, rows_NL: np.ndarray, *, device: str = "cpu") -> list[str]:
+    """What a net tells of the source of each row, by a beam of the usual width.
+
+    Raises:
+        UsageError: the value is a Program, which tells no texts.
+    """
+    if not isinstance(value, Model):
+        raise UsageError("a Program tells no texts; ask the Model it was made from")
+    with memory.kept():
+        return _loaded((value.digest, device, "texts"), lambda: Translator.of(value, device).of_rows)(rows_NL)
+
+
+def asked(value: Model | Program, *, threads: int | None = None) -> Callable[[np.ndarray], Any]:
+    """What answers rows as a person would be answered: by outputs, or by texts that are told."""
+    if isinstance(task_of(value.task), Decoded):
+        return lambda rows_NL: said(value, rows_NL)
+    return runner(value, threads=threads)
 
 
 def logits(
@@ -100,12 +123,18 @@ def runner(value: Model | Program, *, threads: int | None = None, device: str = 
     Args:
         threads: of a Program's runtime; None: its own choice. A Model uses torch's.
     """
-    key = (value.digest, device, threads)
+    return _loaded(
+        (value.digest, device, threads),
+        lambda: _of_program(value, threads) if isinstance(value, Program) else _of_model(value, device),
+    )
+
+
+def _loaded(key: tuple[str, str, int | str | None], make: Callable[[], Any]) -> Any:
     with _lock:
         if key in _runners:
             _runners.move_to_end(key)
             return _runners[key]
-    made = _of_program(value, threads) if isinstance(value, Program) else _of_model(value, device)
+    made = make()
     with _lock:
         _runners[key] = made
         while len(_runners) > KEPT:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
+from lichen.core.protocols import Decoded
 from lichen.core.scores import Scores
 from lichen.engine import answer, feeds, metrics, supervised
 from lichen.engine.task import task_of
@@ -25,8 +29,8 @@ def score(
     """Answers every row of a split and scores the answers.
 
     Args:
-        metric: (outputs, targets) -> number on numpy arrays; it becomes the headline. A false
-            `higher_is_better` on it says that less is better.
+        metric: (outputs, targets) -> number on numpy arrays, where texts are told on those and the wanted
+            ones; it becomes the headline. A false `higher_is_better` on it says that less is better.
 
     Raises:
         UsageError: the data's labels are not the model's.
@@ -35,14 +39,20 @@ def score(
     task = task_of(value.task)
     _check_labels(value, data)
     task.check(data, split)
-    rows = feeds.rows_of(data, split, value.assets)
+    rows: Any = feeds.rows_of(data, split, value.assets)
     images = supervised.whole(rows, value.assets)
     outputs = answer.logits(value, images, batch_size, device=device)
-    figures, answers = task.score(outputs, rows.targets)
+    judged: tuple[Any, Any] = outputs, rows.targets
+    if isinstance(task, Decoded):
+        said = answer.said(value, images, device=device)
+        figures, answers = task.judge(outputs, rows.targets, said, rows.wanted)
+        judged = np.array(said), np.array(rows.wanted)
+    else:
+        figures, answers = task.score(outputs, rows.targets)
     headline, higher = task.headline, task.higher_is_better
     if metric is not None:
         headline, higher = supervised.metric_name(metric), getattr(metric, "higher_is_better", True)
-        figures = {headline: metrics.bootstrap(metric, outputs, rows.targets), **figures}
+        figures = {headline: metrics.bootstrap(metric, *judged), **figures}
     return Scores.build(
         subject=value.digest, data=data.identity((split,)), split=split, num_rows=answers["outcome"].shape[0],
         headline=headline, higher_is_better=higher, metrics=figures, answers=answers,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from lichen.core.errors import StepError, missing_package
+from lichen.core.errors import StepError, UsageError, missing_package
 from lichen.core.model import Model
 from lichen.core.protocols import Task
 from lichen.engine import backend, executorchfile, feeds, onnxfile, runtimes, texts, torchfile, views
@@ -49,7 +49,19 @@ def onnx_of(model: Model) -> bytes:
     """
     if model.size_bytes > WEIGHT_LIMIT_BYTES:
         raise StepError(f"an ONNX file holds 2 GB at most; this net has {model.size_bytes / 1e9:.1f} GB")
-    return of_module(answering(model), feeds.blank(model.assets))
+    return of_module(answering(model), _row(model))
+
+
+def _row(model: Model) -> np.ndarray:
+    """What a net is traced with.
+
+    Raises:
+        UsageError: it translates texts, token by token.
+    """
+    if feeds.are_paired(model.assets):
+        raise UsageError("this takes models that answer once per row; this one tells texts token by token",
+                         hint="lichen export NAME --format safetensors writes its weights")  # fmt: skip
+    return feeds.blank(model.assets)
 
 
 def torch_of(model: Model) -> bytes:

@@ -66,7 +66,7 @@ def cost(value: Model | Program, *, limit_s: float = LIMIT_S) -> Cost:
 
 def _timed(value: Model | Program, threads: int, row: np.ndarray, limit_s: float) -> tuple[float, float, int]:
     """Latency in ms, rows per second and the batch size that gave them."""
-    run = answer.runner(value, threads=threads if isinstance(value, Program) else None)
+    run = answer.asked(value, threads=threads if isinstance(value, Program) else None)
     if isinstance(value, Model):
         torch.set_num_threads(threads)
     row_s = _median_s(run, row[None], limit_s / 2)

@@ -65,6 +65,19 @@ def positive_mean(values_N: np.ndarray) -> Figure:
     return _figure(centre, centre / factor, centre * factor)
 
 
+def ratio(above_N: np.ndarray, below_N: np.ndarray) -> Figure:
+    """A ratio of sums over rows, with the interval of rows drawn again."""
+    value = float(above_N.sum() / max(1, below_N.sum()))
+    times_RN = resampled(len(above_N))
+    return bootstrapped(value, (times_RN @ above_N) / np.maximum(1, times_RN @ below_N))
+
+
+def resampled(count: int) -> np.ndarray:
+    """int64 (R, N): how often each row is drawn when as many are drawn again."""
+    draws = np.random.default_rng(0)
+    return draws.multinomial(count, np.full(count, 1.0 / count), num_replicates(count))
+
+
 def calibration_error(confidence_N: np.ndarray, correct_N: np.ndarray) -> Figure:
     """Mean distance of confidence from accuracy over bins of confidence, weighted by rows."""
     bins_N = np.minimum((confidence_N * NUM_BINS).astype(np.int64), NUM_BINS - 1)

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
-from lichen.core.protocols import Primed, SelfSupervised, Task
+from lichen.core.protocols import Decoded, Primed, SelfSupervised, Task
 from lichen.data import batches
 from lichen.data.balance import class_weights
-from lichen.data.batches import Batches, Source
+from lichen.data.batches import Epochs, Source
+from lichen.data.buckets import Buckets
 from lichen.data.images import Images
+from lichen.data.pairing import Pairs
 from lichen.engine import execution, feeds, views
 from lichen.engine.execution import Execution, Objective
 from lichen.engine.job import Judge
@@ -77,7 +79,7 @@ def train_batches(
     seed: int,
     device: str = "cpu",
     balance: str = "none",
-) -> Batches:
+) -> Epochs:
     """`batches_of` for pictures of this shape."""
     assets = {"image_shape": image_shape}
     return batches_of(data, assets, batch_size=batch_size, seed=seed, device=device, balance=balance)
@@ -91,7 +93,7 @@ def batches_of(
     seed: int,
     device: str = "cpu",
     balance: str = "none",
-) -> Batches:
+) -> Epochs:
     """This rank's share of train batches, augmented by the data's policy.
 
     Args:
@@ -101,6 +103,8 @@ def batches_of(
     rows = feeds.rows_of(data, "train", assets)
     batch_size = batch_size or usual_batch_size(rows.num_rows)
     rank, world = ranks()
+    if isinstance(rows, Pairs):
+        return Buckets(rows=rows, batch_size=batch_size, seed=seed, device=device, rank=rank, world=world)
     if feeds.are_packed(assets):
         return batches.of(rows, batch_size=batch_size, seed=seed, has_targets=False, drops_last=True,
                           device=device, rank=rank, world=world)  # fmt: skip
@@ -161,10 +165,15 @@ def objective(
         label_smoothing: this share of each target goes to all classes alike (Szegedy et al. 2016, section 7).
     """
     if isinstance(task, SelfSupervised):
-        if loss is not None or label_smoothing:
-            raise UsageError(f"{task.name} has its own loss; loss and label_smoothing mean nothing to it")
+        if loss is not None:
+            raise UsageError(f"{task.name} has its own loss; another means nothing to it")
         own = task.objective
-        return lambda module, rows, _: own(module, rows, assets)
+        if not label_smoothing:
+            return lambda module, rows, _: own(module, rows, assets)
+        if not isinstance(task, Decoded):
+            raise UsageError(f"{task.name} has its own loss; label_smoothing means nothing to it")
+        smoothed_own = task.smoothed
+        return lambda module, rows, _: smoothed_own(module, rows, assets, label_smoothing)
     measure = loss or task.loss
     blank = getattr(task, "blank_loss", None)
     if label_smoothing and blank is None:
@@ -233,9 +242,12 @@ def judged(
 ) -> Judge:
     """A Judge of what a module answers, `outputs(module)` (N, K), against targets (N,)."""
     if metric is None:
+        headline, higher = task.headline, task.higher_is_better
+        if isinstance(task, Decoded):
+            headline, higher = task.quick, False
         return Judge(
-            measure=lambda module: task.figures(outputs(module), targets), headline=task.headline,
-            higher_is_better=task.higher_is_better,
+            measure=lambda module: task.figures(outputs(module), targets), headline=headline,
+            higher_is_better=higher,
         )  # fmt: skip
     name = metric_name(metric)
     return Judge(
@@ -280,6 +292,6 @@ def _laid(x: Tensor) -> Tensor:
 
 def at_once(batch_size: int, assets: Mapping[str, Any]) -> int:
     """Rows to be answered at a time: fewer where each is answered for all its tokens."""
-    if not feeds.are_packed(assets):
+    if not feeds.tells_tokens(assets):
         return batch_size
     return max(1, min(batch_size, MOST_OUTPUTS // math.prod(feeds.in_shape(assets))))

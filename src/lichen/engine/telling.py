@@ -27,13 +27,13 @@ MOST_TOKENS = 512
 """Tokens that go through a net at a time: enough to fill a core, few enough to stay in its caches."""
 
 
-def require_tokens(outputs: Tensor) -> None:
-    """Refuses what is no answer for every token.
+def require_tokens(outputs: Tensor, told_BT: Tensor) -> None:
+    """Refuses what is no answer for every token that is to be told.
 
     Raises:
-        UsageError: it is one for whole texts.
+        UsageError: it is one for whole texts, or for other tokens.
     """
-    if outputs.ndim != 3:
+    if outputs.shape[:2] != told_BT.shape or outputs.ndim != 3:
         raise UsageError("a net must tell the token after each one; this net answers for whole texts",
                          hint="net='gpt'")  # fmt: skip
 
@@ -56,7 +56,7 @@ def losses(module: nn.Module, x_BT: Tensor, told_BT: Tensor) -> Tensor:
             module(x_BT)[is_told_BT].float(), told_BT[is_told_BT], reduction="none"
         )
     features_BTD = cast("Callable[[Tensor], Tensor]", module.features)(x_BT)
-    require_tokens(features_BTD)
+    require_tokens(features_BTD, told_BT)
     return _in_pieces(module.head, features_BTD[is_told_BT], told_BT[is_told_BT])
 
 

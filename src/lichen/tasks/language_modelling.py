@@ -82,7 +82,7 @@ class LanguageModelling:
         if rows.ndim == 3 or telling.is_large(module, rows):
             return telling.mean_loss(module, self.inputs(rows, assets), told_BT)
         logits_BTV = module(self.inputs(rows, assets))
-        telling.require_tokens(logits_BTV)
+        telling.require_tokens(logits_BTV, told_BT)
         return functional.cross_entropy(logits_BTV.flatten(0, 1).float(), told_BT.flatten(), ignore_index=PAD)
 
     def told(self, module: nn.Module, rows: Tensor, assets: Mapping[str, Any]) -> Tensor:
@@ -126,9 +126,9 @@ class LanguageModelling:
         nats_D = np.bincount(document_Q, outputs[is_told_NT].astype(np.float64))
         bytes_D = np.bincount(document_Q, targets[..., 1][is_told_NT])
         tokens_D = np.bincount(document_Q)
-        bits_D, loss = nats_D / math.log(2), _ratio(nats_D, tokens_D)
+        bits_D, loss = nats_D / math.log(2), metrics.ratio(nats_D, tokens_D)
         found = {
-            "bits_per_byte": _ratio(bits_D, bytes_D), "loss": loss,
+            "bits_per_byte": metrics.ratio(bits_D, bytes_D), "loss": loss,
             "perplexity": {name: _exp(x) if name != "level" else x for name, x in loss.items()},
         }  # fmt: skip
         answers = {
@@ -160,16 +160,6 @@ def _told(rows: Tensor) -> Tensor:
 
 def _losses(logits_BTV: Tensor, told_BT: Tensor) -> Tensor:
     return functional.cross_entropy(logits_BTV.float().transpose(1, 2), told_BT.long(), reduction="none")
-
-
-def _ratio(above_D: np.ndarray, below_D: np.ndarray) -> metrics.Figure:
-    """A ratio of sums over documents, with the interval of documents drawn again."""
-    value, count = float(above_D.sum() / max(1, below_D.sum())), len(above_D)
-    if count < 2:
-        return metrics.bootstrapped(value, np.array([value]))
-    draws = np.random.default_rng(0)
-    times_RD = draws.multinomial(count, np.full(count, 1.0 / count), metrics.num_replicates(count))
-    return metrics.bootstrapped(value, (times_RD @ above_D) / np.maximum(1, times_RD @ below_D))
 
 
 def _exp(loss: float) -> float:

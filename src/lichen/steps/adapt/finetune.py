@@ -103,7 +103,7 @@ def finetune(
         num_judged=supervised.num_judged(data) if patience is None else None,
     )  # fmt: skip
     is_warmed = began.is_new and head_epochs > 0
-    is_probe = freeze == "body" and not data.policy and not feeds.are_packed(began.assets)
+    is_probe = freeze == "body" and not data.policy and not feeds.tells_tokens(began.assets)
     cache = (
         probe.cached(began.module, lesson, precision=precision, run=run) if is_warmed or is_probe else None
     )

@@ -32,15 +32,17 @@ def train(
     max_tokens: Count | None = None,
     epochs: Count = 10,
     batch_size: Count | None = None,
-    optimizer: Literal["sgd", "adam", "adamw", "muon"] = "sgd",
+    optimizer: Literal["sgd", "adam", "adamw", "muon", "muon_adamw"] = "sgd",
     rate: Positive | None = None,
     bias_rate: Positive | None = None,
     head_rate: Positive | None = None,
+    table_rate: Positive | None = None,
     units: Literal["step", "rows"] = "step",
     weight_decay: Positive = 0.0005,
     hidden_norm: Literal["free", "fixed"] = "free",
     momentum: Fraction = 0.9,
-    schedule: Literal["cosine", "linear", "triangular", "constant", "step"] = "cosine",
+    schedule: Literal["cosine", "linear", "triangular", "constant", "step", "wsd"] = "cosine",
+    cooldown: Fraction = 0.4,
     warmup: Positive = 0.0,
     label_smoothing: Fraction = 0.0,
     balance: Literal["none", "weights", "sampling"] = "none",
@@ -63,14 +65,18 @@ def train(
         image_size: the side pictures are resized to; None: their own size.
         max_tokens: tokens read of a text; None: those of the longest train row, 512 at most.
         batch_size: rows per step over all processes; None: 128, fewer where the train rows are few.
-        optimizer: muon moves hidden matrices and filters along orthogonal directions, all else by sgd.
+        optimizer: muon moves hidden matrices and filters along orthogonal directions, all else by sgd;
+            muon_adamw all else by AdamW.
         rate: the peak rate; None: the optimizer's usual one, less for batches below 32.
         bias_rate: the peak rate of biases and norms; None: as the others, with muon that of sgd.
         head_rate: the peak rate of the last layer's weights; None: likewise.
+        table_rate: the peak rate of tokens' vectors, and of a head tied to them; None: likewise.
         units: what rates and weight_decay are counted per: a step, or 1 024 rows. Per rows the batch size and
             the momentum change neither how far training goes nor how much weights decay.
         hidden_norm: fixed: muon keeps the norm of hidden matrices and filters instead of decaying them; for
             nets whose every hidden layer a norm follows, which does not hear how large they are.
+        schedule: wsd: even after the warmup, then linearly to 0.
+        cooldown: the share of the steps over which wsd falls.
         warmup: epochs over which the rate rises.
         label_smoothing: the share of each target that goes to all classes alike.
         balance: weights lets rows of rare classes count more; sampling lets all classes come equally often.
@@ -91,10 +97,10 @@ def train(
         module = architecture.build(net, net_options or {}, feeds.in_shape(assets), learnt.num_outputs(data))
     supervised.prime(module, data, learnt, assets)
     settings = Settings(
-        epochs=epochs, optimizer=optimizer, rate=rate, bias_rate=bias_rate, head_rate=head_rate, units=units,
-        weight_decay=weight_decay, hidden_norm=hidden_norm, momentum=momentum, schedule=schedule,
-        warmup=warmup, clip=clip, ema=ema, lookahead=lookahead, patience=patience, precision=precision,
-        seed=seed,
+        epochs=epochs, optimizer=optimizer, rate=rate, bias_rate=bias_rate, head_rate=head_rate,
+        table_rate=table_rate, units=units, weight_decay=weight_decay, hidden_norm=hidden_norm,
+        momentum=momentum, schedule=schedule, cooldown=cooldown, warmup=warmup, clip=clip, ema=ema,
+        lookahead=lookahead, patience=patience, precision=precision, seed=seed,
     )  # fmt: skip
     lesson = Lesson(
         task=learnt, data=data, assets=assets, batch_size=batch_size, label_smoothing=label_smoothing,
