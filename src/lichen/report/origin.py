@@ -20,6 +20,8 @@ from lichen.report.markup import Markup, figure, grid, join, note, section, tabl
 
 HISTOGRAM_UP_TO = 40
 """Labels drawn; of more, the most frequent."""
+KINDS = {"text": "Texts.", "bitext": "Pairs of texts."}
+"""What rows are that are no pictures, by their name in a schema."""
 TOLD = ("torch", "numpy", "onnx", "onnxruntime", "openvino", "nncf", "executorch", "timm", "transformers",
         "torchvision")  # fmt: skip
 """Packages named first."""
@@ -125,7 +127,7 @@ def _acted_in(environment: Environment) -> list[Markup]:
 def _shape(read: Dataset) -> str:
     image = read.schema.get("image") or {}
     if not image:
-        return "Texts." if "text" in read.schema else ""
+        return next((said for kind, said in KINDS.items() if kind in read.schema), "")
     sides = f"{image['height']} × {image['width']}" if image.get("height") else "of several sizes"
     colours = "grey" if image["channels"] == 1 else f"{image['channels']} channels"
     return f"Pictures: {colours}, {sides}."

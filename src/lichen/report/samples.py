@@ -15,7 +15,7 @@ from lichen.core.errors import LichenError
 from lichen.core.scores import Scores
 from lichen.data import augment, draws, mix
 from lichen.data.png import data_uri
-from lichen.report import figures
+from lichen.report import figures, translations
 from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, join, note, section, tag
 
@@ -27,30 +27,31 @@ SIDE = 96
 NUM_VARIED, NUM_DRAWS = 4, 9
 SEED = 0
 """Of the draws that are shown."""
+KNOWN = ("truth", "answer", "confidence")
+"""What must be known of rows that are shown."""
 
 
 def samples(found: Findings) -> Markup:
-    """Random, worst and confidently wrong rows of validation."""
-    scores = found.last.scores
-    if reason := unshown(found):
+    """Random, worst and confidently wrong rows of validation; of pairs what their sources became."""
+    scores, are_pairs = found.last.scores, found.data is not None and "bitext" in found.data.schema
+    if reason := unshown(found, ("truth", "answer") if are_pairs else KNOWN):
         return section("samples", "Samples", note(reason))
-    assert scores is not None
+    assert scores is not None and found.data is not None
     answers = {name: array.numpy() for name, array in scores.answers().items()}
     try:
-        parts = [_group(found, scores, answers, title, rows) for title, rows in groups(answers)]
+        if are_pairs:
+            parts = translations.shown(scores, found.data.rows(scores.split))
+        else:
+            parts = [_group(found, scores, answers, title, rows) for title, rows in groups(answers)]
     except (LichenError, OSError) as error:
         return section("samples", "Samples", note(f"The rows are gone: {gone(error)}"))
     return section("samples", "Samples", *parts)
 
 
-def unshown(found: Findings) -> str:
+def unshown(found: Findings, known: Sequence[str] = KNOWN) -> str:
     """Why there are no answers to rows of this life; nothing where there are."""
     scores = found.last.scores
-    if (
-        scores is None
-        or found.data is None
-        or not {"truth", "answer", "confidence"} <= scores.answers().keys()
-    ):
+    if scores is None or found.data is None or not set(known) <= scores.answers().keys():
         return "There are no answers to show rows of."
     is_same = scores.manifest["data"] == found.data.identity((scores.split,))
     return "" if is_same else "The scores are of other rows than this life's."
