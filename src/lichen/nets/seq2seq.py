@@ -55,14 +55,14 @@ class Lookback(nn.Module):
         self.epsilon = epsilon
         self.query, self.key, self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
 
-    def read(self, source_BSD: Tensor, turn_SK: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, source_BSD: Tensor, turn_11SK: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of every source."""
-        keys_BHSK = turned(self._normed(self._heads(self.key(source_BSD))), turn_SK)
+        keys_BHSK = turned(self._normed(self._heads(self.key(source_BSD))), turn_11SK)
         return keys_BHSK, self._heads(self.value(source_BSD))
 
-    def forward(self, x_RTD: Tensor, turn_TK: Tensor, memory: Memory, layer: int) -> Tensor:
+    def forward(self, x_RTD: Tensor, turn_11TK: Tensor, memory: Memory, layer: int) -> Tensor:
         keys_BHSK, values_BHSK = memory.keys[layer], memory.values[layer]
-        q_RHTK = turned(self._normed(self._heads(self.query(x_RTD))), turn_TK)
+        q_RHTK = turned(self._normed(self._heads(self.query(x_RTD))), turn_11TK)
         num_texts, length = len(keys_BHSK), x_RTD.shape[1]
         q_BHXK = q_RHTK.unflatten(0, (num_texts, -1)).transpose(1, 2).flatten(2, 3)  # X = J * T
         mixed_BHXK = functional.scaled_dot_product_attention(
@@ -97,13 +97,13 @@ class Layer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x_RTD: Tensor, turn_TK: Tensor, layer: int, *, seen_BTS: Tensor | None = None,
+        self, x_RTD: Tensor, turn_11TK: Tensor, layer: int, *, seen_BTS: Tensor | None = None,
         memory: Memory | None = None, cache: Cache | None = None,
     ) -> Tensor:  # fmt: skip
-        told_RTD = self.attention(self.before_attention(x_RTD), turn_TK, seen_BTS, cache, layer)
+        told_RTD = self.attention(self.before_attention(x_RTD), turn_11TK, seen_BTS, cache, layer)
         x_RTD = x_RTD + self.dropout(told_RTD)
         if self.lookback is not None and self.before_lookback is not None and memory is not None:
-            x_RTD = x_RTD + self.dropout(self.lookback(self.before_lookback(x_RTD), turn_TK, memory, layer))
+            x_RTD = x_RTD + self.dropout(self.lookback(self.before_lookback(x_RTD), turn_11TK, memory, layer))
         return x_RTD + self.dropout(self.mlp(self.before_mlp(x_RTD)))
 
 
@@ -130,12 +130,12 @@ class Seq2seq(nn.Module):
         """What the decoder looks at of some sources."""
         seen_BS = source_BS != PAD
         length = max(1, int(seen_BS.any(0).sum()))  # texts begin at the left and have no gaps
-        seen_B1S, turn_SK = seen_BS[:, None, :length], self._turns(0, length)
+        seen_B1S, turn_11SK = seen_BS[:, None, :length], self._turns(0, length)
         x_BSD = self._vectors(source_BS[:, :length])
         for number, layer in enumerate(self.encoder):
-            x_BSD = layer(x_BSD, turn_SK, number, seen_BTS=seen_B1S)
+            x_BSD = layer(x_BSD, turn_11SK, number, seen_BTS=seen_B1S)
         x_BSD = self.after_encoder(x_BSD)
-        pairs = [layer.lookback.read(x_BSD, turn_SK) for layer in self.decoder]  # type: ignore[operator, union-attr]
+        pairs = [layer.lookback.read(x_BSD, turn_11SK) for layer in self.decoder]  # type: ignore[operator, union-attr]
         return Memory([keys for keys, _ in pairs], [values for _, values in pairs], seen_B1S[:, None])
 
     def tell(self, target_RT: Tensor, memory: Memory, cache: Cache | None = None) -> Tensor:
@@ -145,13 +145,13 @@ class Seq2seq(nn.Module):
             cache: of the tokens before these; takes them up.
         """
         start, length = cache.length if cache else 0, target_RT.shape[1]
-        turn_TK, x_RTD, seen_1TS = self._turns(start, length), self._vectors(target_RT), None
+        turn_11TK, x_RTD, seen_1TS = self._turns(start, length), self._vectors(target_RT), None
         if start and length > 1:
             seen_1TS = torch.ones(1, length, start + length, dtype=torch.bool, device=x_RTD.device).tril(
                 start
             )
         for number, layer in enumerate(self.decoder):
-            x_RTD = layer(x_RTD, turn_TK, number, seen_BTS=seen_1TS, memory=memory, cache=cache)
+            x_RTD = layer(x_RTD, turn_11TK, number, seen_BTS=seen_1TS, memory=memory, cache=cache)
         if cache:
             cache.length += length
         return self.norm(x_RTD)
@@ -175,8 +175,10 @@ class Seq2seq(nn.Module):
         return self.dropout(functional.rms_norm(vectors_BTD, vectors_BTD.shape[-1:]))
 
     def _turns(self, start: int, length: int) -> Tensor:
+        """float32 (1, 1, T, K): by how much heads turn at so many places."""
+        place_1T = torch.arange(start, start + length, device=self.tokens.weight.device)[None]
         head_width = self.decoder[0].attention.head_width  # type: ignore[union-attr]
-        return turns(start, length, head_width, self.base, self.tokens.weight.device)  # type: ignore[arg-type]
+        return turns(place_1T, head_width, self.base)[:, None]  # type: ignore[arg-type]
 
 
 def build(
