@@ -14,7 +14,7 @@ from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data import environments
-from lichen.engine import actions, answer, execution
+from lichen.engine import actions, answer, execution, quiet
 from lichen.engine.execution import Execution
 from lichen.engine.rollout import LONGEST
 
@@ -38,7 +38,8 @@ def of(policy: Model | Program, environment: Environment, split: str, num: int) 
     Raises:
         UsageError: the environment draws no pictures.
     """
-    env = environments.drawn(environment)
+    with quiet.muted():  # where there is no screen, what draws says so
+        env = environments.drawn(environment)
     outputs, taken = answer.runner(policy), []
     earned, step, apart, is_over = 0.0, 0, 1, False
     try:
