@@ -182,7 +182,7 @@ def begin(
     agent.to(run.device)
     optimizer = optimizers.build(agent, name="adam", rate=plan.rate, weight_decay=0.0)
     whole = nn.ModuleDict({"agent": agent, "scales": scales}) if scales else agent
-    trainee = Trainee(whole, optimizer, None, None)
+    trainee = Trainee(whole, optimizer, None, None, holds_frozen=True)  # copies of nets follow them
     sees = _through(scales, lambda seen_NO, _: (greedy(seen_NO),) * 2)
     return Practice(
         agent=agent,

@@ -1,6 +1,7 @@
 """trainee: everything that training changes, in one place, to be saved and put back bit by bit.
 
-What is frozen when training begins is no part of it: the state of an adapter is small, whatever its base.
+What is frozen when training begins is no part of it, unless something else moves it: the state of an adapter
+is small, whatever its base.
 """
 
 from __future__ import annotations
@@ -19,13 +20,18 @@ from lichen.engine.optimizers import Optimizer
 
 
 class Trainee:
-    """A net under training: module, optimizer, averages of weights, best weights so far, and counters."""
+    """A net under training: module, optimizer, averages of weights, best weights so far, and counters.
+
+    Args:
+        holds_frozen: frozen weights are part of the state, as those of a copy that follows the net.
+    """
 
     def __init__(
-        self, module: nn.Module, optimizer: Optimizer, average: Average | None, lookahead: Lookahead | None
-    ) -> None:
+        self, module: nn.Module, optimizer: Optimizer, average: Average | None, lookahead: Lookahead | None,
+        *, holds_frozen: bool = False,
+    ) -> None:  # fmt: skip
         self.module = module
-        self._moving = tuple(moving(module))
+        self._moving = tuple(module.state_dict() if holds_frozen else moving(module))
         self.optimizer = optimizer
         self.average = average
         self.lookahead = lookahead
