@@ -269,7 +269,6 @@ class Gpt(nn.Module):
         return torch.where(is_beyond_BT1, self.virtual(beyond_BT.clamp(min=0)), own_BTD)
 
     def _seen(self, starts_BT: Tensor, cache: Cache | None) -> Seen:
-        length = starts_BT.shape[1]
         if cache is not None:
             document_BS = cache.documents(starts_BT)
         elif torch.compiler.is_exporting() or bool(starts_BT[:, 1:].any()):
@@ -280,8 +279,9 @@ class Gpt(nn.Module):
             document_BS = starts_BT.cumsum(1)
         else:
             return None
-        is_same_BTS = document_BS[:, -length:, None] == document_BS[:, None]
-        return is_same_BTS.tril(document_BS.shape[1] - length)
+        num_before = 0 if cache is None else document_BS.shape[1] - starts_BT.shape[1]
+        is_same_BTS = document_BS[:, num_before:, None] == document_BS[:, None]
+        return is_same_BTS.tril(num_before)
 
 
 def stretches(starts_BT: Tensor) -> list[int]:
