@@ -68,8 +68,12 @@ def torch_of(model: Model) -> bytes:
     """The archive of torch.export of a Model, of any number of rows.
 
     Raises:
+        UsageError: it goes on with texts, whose sizes are no arithmetic that an archive may hold.
         StepError: the net does things that a graph cannot say.
     """
+    if feeds.are_packed(model.assets):
+        raise UsageError("models that go on with texts are not written as archives of torch.export",
+                         hint="--format onnx, or openvino")  # fmt: skip
     return torchfile.written(exported(answering(model), feeds.blank(model.assets)))
 
 

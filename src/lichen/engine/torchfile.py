@@ -49,7 +49,7 @@ OUTSIDE = frozenset(
 """Operators that open files or show memory that nobody wrote."""
 WORD = re.compile(r"[\w.\-]{0,400}")
 SYMBOL = re.compile(r"Symbol\('[a-z]+\d+'(, positive=True)?(, integer=True)?\)|\b[a-z]\d{1,6}\b")
-ARITHMETIC = re.compile(r"(?:FloorDiv|Mod|Max|Min|Add|Mul|Integer|\d{1,12}|[ ,()+\-]|(?<!\*)\*(?!\*)){0,400}")
+ARITHMETIC = re.compile(r"(?:FloorDiv|Mod|Max|Min|\d{1,12}|[ ,()+\-]|(?<!\*)\*(?!\*)){0,400}")
 TREE = frozenset({"type", "context", "children_spec", "builtins.tuple", "builtins.list", "builtins.dict",
                   "null", "[]"})  # fmt: skip
 """Words of the description of inputs and outputs: one tensor, in tuples."""
