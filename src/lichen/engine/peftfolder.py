@@ -36,9 +36,18 @@ def write(model: Model, folder: Path) -> None:
     with adapters.quietly():
         made = _wrapped(model)
         _fill(made, model)
+        _sort(made)
         made.save_pretrained(folder, safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)  # peft's own, of blanks to be filled in
     llamafolder.write_words(model, folder)
+
+
+def _sort(made: Any) -> None:
+    """Puts what peft keeps as sets in order, so that the same adapter is the same bytes in every process."""
+    for config in made.peft_config.values():
+        for name, value in vars(config).items():
+            if isinstance(value, set):
+                setattr(config, name, sorted(value))
 
 
 def read(folder: Path, model: Model) -> Model:
