@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -328,3 +330,34 @@ def test_one_key_keeps_the_results_of_every_machine(session, monkeypatch):
     assert toy.waver(toy.a_model(1.0)) == second
     monkeypatch.undo()
     assert toy.waver(toy.a_model(1.0)) == first
+
+
+def test_a_store_is_opened_while_another_process_makes_its_records(tmp_path):
+    """SQLite answers "locked" at once, without waiting, where the file is to get its log."""
+    path = tmp_path / "lichen.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    leaves = Timer(0.2, other.execute, ["COMMIT"])
+    leaves.start()
+    records.SQLite(path).close()
+    leaves.join()
+    other.close()
+
+
+def test_a_store_made_between_two_looks_is_not_foreign(tmp_path, monkeypatch):
+    path, made, opened = tmp_path / "lichen.db", [], records._with_a_log
+
+    def make(statement):
+        if "sqlite_master" in statement and not made:
+            made.append(statement)
+            records.SQLite(path).close()
+
+    def watched(file):
+        connection = opened(file)
+        if not made:
+            connection.set_trace_callback(make)
+        return connection
+
+    monkeypatch.setattr(records, "_with_a_log", watched)
+    records.SQLite(path).close()
+    assert made

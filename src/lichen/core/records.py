@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
@@ -69,6 +70,9 @@ def _add_checksums(records: Records) -> None:
         records.execute("UPDATE calls SET checksum = ? WHERE id = ?", [checksum, row["id"]])
 
 
+PATIENCE = 60.0
+"""Seconds that a process waits for others to let go of the file."""
+
 MIGRATIONS: list[Callable[[Records], None]] = [_create, _add_checksums]
 """From each version of the format to the next; an empty file is of version 0."""
 
@@ -115,11 +119,8 @@ class SQLite:
         self.where = str(path)
         self._lock = threading.RLock()
         try:
-            self.connection = _read_only(path) if is_readonly else _connect(path, "")
+            self.connection = _read_only(path) if is_readonly else _with_a_log(path)
             self.connection.row_factory = sqlite3.Row
-            if not is_readonly:
-                self.connection.execute("PRAGMA journal_mode=WAL")
-                self.connection.execute("PRAGMA synchronous=FULL")
             self._migrate(is_readonly)
         except sqlite3.Error as error:
             with telling(path), path.open("rb"):
@@ -133,8 +134,11 @@ class SQLite:
         Raises:
             MachineError: it is newer than this lichen, older and may not be written, or not of lichen.
         """
+        self.connection.execute("BEGIN")  # both are read of one moment: another process may be migrating
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
-        if not version and self.connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        is_foreign = not version and self.connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        self.connection.execute("COMMIT")
+        if is_foreign:
             raise MachineError("this database is not lichen's", where=str(self.path), hint="move it away")
         if version > len(MIGRATIONS):
             raise MachineError(
@@ -227,12 +231,34 @@ def inserted(table: str, columns: dict[str, Any], *, is_replaced: bool) -> tuple
     return f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT {conflict}", values
 
 
+def _with_a_log(path: Path) -> sqlite3.Connection:
+    """A connection that writes to the log beside the file.
+
+    Who comes while another process makes the log, or is the last to leave and folds it into the file, is
+    told "locked" at once, whatever the timeout of the connection says: that is waited out here.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        connection = _connect(path, "")
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            connection.close()
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return connection
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(
         f"file:{quote(str(path))}{mode}",
         uri=True,
         isolation_level=None,
-        timeout=60.0,
+        timeout=PATIENCE,
         check_same_thread=False,
     )
 
