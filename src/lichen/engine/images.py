@@ -66,31 +66,38 @@ def check_classes(data: Dataset, split: str) -> None:
         raise DataError(f"every train row has the label `{data.labels[rows.targets[0]]}`", where=data.root)
 
 
-def assets(data: Dataset, image_size: int | None, normaliser: Normaliser | None) -> dict[str, Any]:
-    """`labels`, per-channel `mean` and `std` of pixels in 0 to 1, `image_shape` [C, H, W].
+class Pictures:
+    """What a task on pictures inherits: how a row becomes what a net takes."""
 
-    Args:
-        image_size: the side that pictures are resized to; None: their own.
-        normaliser: None: that of the train rows.
-    """
-    rows = data.rows("train")
-    if normaliser is None:
-        images_NCHW = rows.images if image_size is None else rows.at_size(image_size)
-        mean_C, std_C = channel_figures(images_NCHW)
-        shape = images_NCHW.shape[1:]
-    else:
-        if image_size is None and not rows.is_uniform:
-            raise DataError("the pictures differ in size", hint="give an image size, such as image_size=224")
-        channels, height, width = rows.shape
-        shape = (channels, height, width) if image_size is None else (channels, image_size, image_size)
-        mean_C, std_C = (_per_channel(figures, channels) for figures in normaliser)
-    return {"labels": data.labels, "mean": mean_C, "std": std_C, "image_shape": list(shape)}
+    __slots__ = ()
 
+    def assets(
+        self, data: Dataset, image_size: int | None = None, *, normaliser: Normaliser | None = None
+    ) -> dict[str, Any]:
+        """`labels`, per-channel `mean` and `std` of pixels in 0 to 1, `image_shape` [C, H, W].
 
-def inputs(batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
-    """uint8 (B, C, H, W) -> float32 of mean 0 and deviation 1 over the train rows."""
-    scale, shift = _affine(tuple(assets["mean"]), tuple(assets["std"]), str(batch.device))
-    return torch.addcmul(shift, batch.float(), scale)
+        Args:
+            image_size: the side that pictures are resized to; None: their own.
+            normaliser: None: that of the train rows.
+        """
+        rows = data.rows("train")
+        if normaliser is None:
+            images_NCHW = rows.images if image_size is None else rows.at_size(image_size)
+            mean_C, std_C = channel_figures(images_NCHW)
+            shape = images_NCHW.shape[1:]
+        else:
+            if image_size is None and not rows.is_uniform:
+                raise DataError("the pictures differ in size",
+                                hint="give an image size, such as image_size=224")  # fmt: skip
+            channels, height, width = rows.shape
+            shape = (channels, height, width) if image_size is None else (channels, image_size, image_size)
+            mean_C, std_C = (_per_channel(figures, channels) for figures in normaliser)
+        return {"labels": data.labels, "mean": mean_C, "std": std_C, "image_shape": list(shape)}
+
+    def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
+        """uint8 (B, C, H, W) -> float32 of mean 0 and deviation 1 over the train rows."""
+        scale, shift = _affine(tuple(assets["mean"]), tuple(assets["std"]), str(batch.device))
+        return torch.addcmul(shift, batch.float(), scale)
 
 
 def labels_of(outputs: np.ndarray, assets: Mapping[str, Any], *, fewer: int = 0) -> list[str]:

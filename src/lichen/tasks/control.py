@@ -15,11 +15,12 @@ from torch import Tensor
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
-from lichen.engine import actions, classes, metrics, observations
+from lichen.engine import actions, images, metrics, observations
+from lichen.engine.classes import Classification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Control:
+class Control(Classification):
     """The task of acting: of rows, to do what was done; in an environment, to earn."""
 
     name: str = "control"
@@ -36,7 +37,8 @@ class Control:
         if "observation" not in data.schema:
             raise DataError("this task needs what an agent saw and did", hint="decide.record makes such data")
         if not data.schema["observation"]["low"]:
-            classes.check(data, split, (*self.columns, "label"))
+            images.check(data, split, (*self.columns, "label"))
+            images.check_classes(data, split)
         elif not data.num_rows(split):
             raise DataError(f"split `{split}` has no rows")
 
@@ -59,11 +61,7 @@ class Control:
         """Per row (B,): cross entropy against what was done (B,), or the squared error of it (B, A)."""
         if targets.is_floating_point():
             return (outputs - targets).square().mean(1)
-        return classes.loss(outputs, targets)
-
-    def blank_loss(self, outputs: Tensor) -> Tensor:
-        """Cross entropy per row (B,) against all actions alike."""
-        return classes.blank_loss(outputs)
+        return Classification.loss(self, outputs, targets)
 
     def figures(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """The quick figures of one epoch, headline first."""
@@ -71,7 +69,7 @@ class Control:
             apart = outputs - targets
             return {"agreement": float(_agreement(outputs, targets).mean()),
                     "squared_error": float((apart * apart).mean())}  # fmt: skip
-        found = classes.figures(outputs, targets)
+        found = Classification.figures(self, outputs, targets)
         return {"agreement": found.pop("accuracy"), **found}
 
     def score(
@@ -79,7 +77,7 @@ class Control:
     ) -> tuple[dict[str, dict[str, float]], dict[str, Array]]:
         """How far outputs (N, K) agree with what was done, with 95 % intervals, and per-row answers."""
         if targets.ndim == 1:
-            found, answers = classes.score(outputs, targets)
+            found, answers = Classification.score(self, outputs, targets)
             return {"agreement": found.pop("accuracy"), **found}, answers
         said = {
             "truth": targets,

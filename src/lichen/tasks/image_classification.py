@@ -5,73 +5,20 @@ Shapes: B rows of a batch, N rows of a split, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from torch import Tensor
-
-from lichen.core.array import Array
-from lichen.core.dataset import Dataset
-from lichen.engine import classes, images
+from lichen.engine.classes import Classification
+from lichen.engine.images import Pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageClassification:
+class ImageClassification(Classification, Pictures):
     """The task of naming what a picture shows."""
 
     name: str = "image_classification"
     headline: str = "accuracy"
     higher_is_better: bool = True
     columns: tuple[str, ...] = ("image", "label")
-
-    def check(self, data: Dataset, split: str) -> None:
-        """Refuses rows that cannot be learnt from.
-
-        Raises:
-            DataError: a missing column, fewer than two classes, a target that is no class, no rows.
-        """
-        classes.check(data, split, self.columns)
-
-    def num_outputs(self, data: Dataset) -> int:
-        return len(data.labels)
-
-    def assets(
-        self,
-        data: Dataset,
-        image_size: int | None = None,
-        *,
-        normaliser: images.Normaliser | None = None,
-    ) -> dict[str, Any]:
-        """`labels`, `mean`, `std`, `image_shape`; see `images.assets`."""
-        return images.assets(data, image_size, normaliser)
-
-    def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
-        """uint8 (B, C, H, W) -> float32 of mean 0 and deviation 1 over the train rows."""
-        return images.inputs(batch, assets)
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross entropy per row (B,) of outputs (B, K)."""
-        return classes.loss(outputs, targets)
-
-    def blank_loss(self, outputs: Tensor) -> Tensor:
-        """Cross entropy per row (B,) against all classes alike."""
-        return classes.blank_loss(outputs)
-
-    def figures(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """The quick figures of one epoch, headline first."""
-        return classes.figures(outputs, targets)
-
-    def score(
-        self, outputs: np.ndarray, targets: np.ndarray
-    ) -> tuple[dict[str, dict[str, float]], dict[str, Array]]:
-        """Metrics with 95 % intervals and per-row answers of outputs (N, K)."""
-        return classes.score(outputs, targets)
-
-    def reply(self, outputs: np.ndarray, assets: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Per row the label, its confidence, and the likeliest labels with theirs."""
-        return classes.reply(outputs, assets)
 
 
 TASK = ImageClassification()

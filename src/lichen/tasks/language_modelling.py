@@ -23,10 +23,10 @@ from torch.nn import functional
 
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
-from lichen.core.errors import DataError, OptionError
+from lichen.core.errors import DataError
 from lichen.data import conversations
 from lichen.data.tokenizer import PAD
-from lichen.engine import metrics, telling
+from lichen.engine import metrics, telling, texts
 
 NOTHING = -1.0
 """Stands in for the loss of a place where no token is to be told."""
@@ -68,8 +68,7 @@ class LanguageModelling:
         Raises:
             OptionError: a size or a normaliser of pictures is given.
         """
-        if image_size is not None or normaliser is not None:
-            raise OptionError("texts have neither image_size nor normaliser")
+        texts.refuse_sizes(image_size, normaliser)
         return {"is_packed": True}
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:

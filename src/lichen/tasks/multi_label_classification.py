@@ -19,6 +19,7 @@ from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
 from lichen.engine import images, several
+from lichen.engine.images import Pictures
 
 PROBABILITIES_UP_TO = 2_000_000
 """Scores keep the whole table of probabilities up to this many numbers."""
@@ -27,7 +28,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MultiLabelClassification:
+class MultiLabelClassification(Pictures):
     """The task of naming everything that a picture shows."""
 
     name: str = "multi_label_classification"
@@ -47,20 +48,6 @@ class MultiLabelClassification:
 
     def num_outputs(self, data: Dataset) -> int:
         return len(data.labels)
-
-    def assets(
-        self,
-        data: Dataset,
-        image_size: int | None = None,
-        *,
-        normaliser: images.Normaliser | None = None,
-    ) -> dict[str, Any]:
-        """`labels`, `mean`, `std`, `image_shape`; see `images.assets`."""
-        return images.assets(data, image_size, normaliser)
-
-    def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
-        """uint8 (B, C, H, W) -> float32 of mean 0 and deviation 1 over the train rows."""
-        return images.inputs(batch, assets)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """-log p (B,) of all labels of a row, taken as independent: binary cross entropies summed over K."""

@@ -21,13 +21,14 @@ from torch.nn import functional
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.engine import images, metrics
+from lichen.engine.images import Pictures
 
 SHOWN = 5
 """Labels per answer, likeliest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrdinalRegression:
+class OrdinalRegression(Pictures):
     """The task of placing a picture on a scale; the labels stand in its order."""
 
     name: str = "ordinal_regression"
@@ -46,20 +47,6 @@ class OrdinalRegression:
 
     def num_outputs(self, data: Dataset) -> int:
         return len(data.labels) - 1
-
-    def assets(
-        self,
-        data: Dataset,
-        image_size: int | None = None,
-        *,
-        normaliser: images.Normaliser | None = None,
-    ) -> dict[str, Any]:
-        """`labels`, `mean`, `std`, `image_shape`; see `images.assets`."""
-        return images.assets(data, image_size, normaliser)
-
-    def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
-        """uint8 (B, C, H, W) -> float32 of mean 0 and deviation 1 over the train rows."""
-        return images.inputs(batch, assets)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """-log p per row (B,): output k is asked only of rows that are at least of label k.

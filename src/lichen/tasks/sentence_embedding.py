@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
-from lichen.core.errors import DataError, OptionError
+from lichen.core.errors import DataError
 from lichen.engine import embedding, images, metrics, texts
 
 WIDTH = 128
@@ -70,8 +70,7 @@ class SentenceEmbedding:
         Raises:
             OptionError: a size or a normaliser of pictures is given.
         """
-        if image_size is not None or normaliser is not None:
-            raise OptionError("texts have neither image_size nor normaliser")
+        texts.refuse_sizes(image_size, normaliser)
         return {}
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:

@@ -20,10 +20,10 @@ from torch.nn import functional
 
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
-from lichen.core.errors import DataError, OptionError, UsageError
+from lichen.core.errors import DataError, UsageError
 from lichen.data.pairing import halves
 from lichen.data.tokenizer import PAD
-from lichen.engine import bleu, metrics
+from lichen.engine import bleu, metrics, texts
 
 NOTHING = -1.0
 """Stands in for the loss of a place where no token is to be told."""
@@ -67,8 +67,7 @@ class Translation:
         Raises:
             OptionError: a size or a normaliser of pictures is given.
         """
-        if image_size is not None or normaliser is not None:
-            raise OptionError("texts have neither image_size nor normaliser")
+        texts.refuse_sizes(image_size, normaliser)
         return {"is_paired": True}
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
