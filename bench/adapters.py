@@ -120,7 +120,7 @@ def theirs(base: li.Model, data: li.Dataset, plan: Plan) -> dict[str, Any]:
         for layer in whole.modules():
             if isinstance(layer, nn.BatchNorm2d):
                 layer.eval()
-        for x, y, _ in batches.epoch(epoch):
+        for x, y, *_ in batches.epoch(epoch):
             functional.cross_entropy(whole(task.inputs(x, assets)), y).backward()
             optimizer.step()
             optimizer.zero_grad()

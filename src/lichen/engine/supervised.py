@@ -31,12 +31,14 @@ from lichen.engine.ranks import ranks
 PRIME_ROWS = 5000
 """Train rows that a net sees before it is trained: those with the smallest ids."""
 JUDGE_ROWS = 512
-"""Rows per batch when judging: enough to fill the cores, small enough for any net."""
+"""Rows per batch when judging: enough to fill the cores."""
 
 ASKED_SHARE, ASKED = 4, 500
 """A fourth as many rows as there are train rows, at least 500."""
 MOST_OUTPUTS = 1 << 24
 """Numbers that a net may answer at a time where it answers for every token."""
+MOST_PIXELS = 1 << 21
+"""Numbers of pictures that a net is asked about at a time: what it makes of them is far more."""
 
 
 def pixels(rows: Images, image_shape: Sequence[int]) -> np.ndarray:
@@ -216,10 +218,9 @@ def judge(
 
     if (order := feeds.order_of(images, assets)) is not None:
         images, targets = images[order], targets[order]
-    batch_size = at_once(JUDGE_ROWS, assets)
 
     def outputs(module: nn.Module) -> np.ndarray:
-        return outputs_of(module, images, task, assets, device=device, batch_size=batch_size)
+        return outputs_of(module, images, task, assets, device=device)
 
     return judged(task, outputs, targets, metric)
 
@@ -273,7 +274,7 @@ def outputs_of(
 
     Of a self-supervised task what it keeps of them, (N, T).
     """
-    parts = []
+    parts, batch_size = [], at_once(batch_size, assets)
     with torch.inference_mode():
         for start in range(0, len(images_NCHW), batch_size):
             x_BCHW = torch.from_numpy(np.array(images_NCHW[start : start + batch_size])).to(device)
@@ -291,7 +292,7 @@ def _laid(x: Tensor) -> Tensor:
 
 
 def at_once(batch_size: int, assets: Mapping[str, Any]) -> int:
-    """Rows to be answered at a time: fewer where each is answered for all its tokens."""
-    if not feeds.tells_tokens(assets):
-        return batch_size
-    return max(1, min(batch_size, MOST_OUTPUTS // math.prod(feeds.in_shape(assets))))
+    """Rows to be answered at a time: fewer where they are large, or each is answered for all its tokens."""
+    if feeds.tells_tokens(assets):
+        return max(1, min(batch_size, MOST_OUTPUTS // math.prod(feeds.in_shape(assets))))
+    return max(1, min(batch_size, MOST_PIXELS // math.prod(assets.get("image_shape", [1]))))
