@@ -1,5 +1,6 @@
 """test_docs: every code block of README and docs runs, and every recipe shipped is valid."""
 
+import ast
 import os
 import re
 import subprocess
@@ -8,17 +9,64 @@ from pathlib import Path
 
 import pytest
 
-from lichen.core import flow, recipefile
+from lichen.core import flow, recipefile, signature
+from lichen.core.door import FACES, VERBS
+from lichen.core.errors import OptionError
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WITH_PYTHON = [page for page in PAGES if "```python" in page.read_text()]
+RUN = [pytest.param(page, marks=[pytest.mark.slow] * (page.name != "README.md"), id=page.name)
+       for page in WITH_PYTHON]  # fmt: skip
+
+
+def blocks(page):
+    """The Python of a page, one block after the other."""
+    return "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S))
+
+
+def misused(source):
+    """What a page calls of lichen that is not there, or with options that are refused."""
+    found = []
+    for call in ast.walk(ast.parse(source)):
+        if not isinstance(call, ast.Call) or not ast.unparse(call.func).startswith("li."):
+            continue
+        name = ast.unparse(call.func).removeprefix("li.")
+        shelf, address = (
+            ("studies", name[8:]) if name.startswith("studies.") else ("steps", VERBS.get(name, name))
+        )
+        if name not in FACES:
+            found += [f"{name}: {said}" for said in refusals(signature.of(shelf, address), call.keywords)]
+    return found
+
+
+def refusals(read, keywords):
+    for given in keywords:
+        if given.arg not in read.options:
+            yield f"no option {given.arg}"
+            continue
+        try:
+            read.options[given.arg].check(ast.literal_eval(given.value))
+        except OptionError as error:
+            yield str(error)
+        except ValueError:
+            pass  # what it is shows when the page runs
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.name)
+def test_python_blocks_call_what_is_there_with_options_that_it_takes(page):
+    assert misused(blocks(page)) == []
+
+
+def test_a_planted_wrong_option_in_a_block_is_caught():
+    assert misused("li.pretrain.train(data, epoch=2)") == ["pretrain.train: no option epoch"]
+    assert "rank" in misused("li.adapt.instruct(model, data, rank=0)")[0]
+
+
+@pytest.mark.parametrize("page", RUN)
 def test_python_blocks_run_in_order(page, tmp_path):
     script = tmp_path / "page.py"
-    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S)))
+    script.write_text(blocks(page))
     done = subprocess.run(
         [sys.executable, str(script)],
         cwd=tmp_path,
