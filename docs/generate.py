@@ -68,7 +68,7 @@ def readme(text: str) -> str:
 def tree() -> str:
     """The rooms of the house with their captions."""
     rows = [("src/lichen/", "")]
-    for folder in ("core", "data", "nets", "engine", "tasks", "steps", "studies", "report", "cli"):
+    for folder in ("core", "data", "layers", "nets", "engine", "tasks", "steps", "studies", "report", "cli"):
         rows.append((f"  {folder}/", find.caption(find.PACKAGE / folder / "__init__.py")))
         if folder == "steps":
             rows += [

@@ -9,7 +9,7 @@ import lichen as li
 from lichen.core.errors import OptionError
 from lichen.data import packing, tokenizer
 from lichen.engine import architecture
-from lichen.nets.gpt import Cache
+from lichen.layers.cache import Cache
 
 FORMS = {
     "plain": {},

@@ -30,7 +30,8 @@ from lichen.engine.execution import Execution
 from lichen.engine.parity import Pairing, Reference
 from lichen.engine.rounding import Rounded
 from lichen.engine.task import task_of
-from lichen.nets.gpt import Block, Gpt
+from lichen.layers.block import Block
+from lichen.nets.gpt import Gpt
 
 READ_TOKENS = 32_768
 """Of train rows: what layers read is measured on these, ten times as many as the widest layer has inputs."""

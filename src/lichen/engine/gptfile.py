@@ -23,7 +23,9 @@ from lichen.core.model import Model
 from lichen.engine import backend, feeds, graph, onnxfile
 from lichen.engine.rounding import Rounded
 from lichen.engine.teller import BIAS, LENGTHS, LOGITS, NEW, PLACES, TOKENS, TOTAL
-from lichen.nets.gpt import Attention, Block, Gpt, Mlp
+from lichen.layers.attention import Attention
+from lichen.layers.block import Block, Mlp
+from lichen.nets.gpt import Gpt
 
 MICROSOFT = "com.microsoft"
 HEAD = 16

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from lichen.core.errors import UsageError, missing_package
 from lichen.engine import architecture
-from lichen.nets.gpt import Block, Gpt
+from lichen.layers.block import Block
+from lichen.nets.gpt import Gpt
 
 NAMES = {
     "before_attention": "input_layernorm", "attention.query": "self_attn.q_proj",

@@ -3,25 +3,27 @@
 Blocks are those of `gpt`: norms before each half, queries and keys that turn with their distance; what is
 seen is all of a token's own document, and nothing of what fills the text up.
 
-Papers: Vaswani et al. 2017; Devlin et al. 2019 (both sides); Su et al. 2021 (RoPE); Xiong et al. 2020.
+Papers: Vaswani et al. 2017; Devlin et al. 2019 (both sides); for the parts see `layers`.
 Shapes: B batch, T tokens, S tokens seen, V different ones, D width, K width of a head.
 """
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lichen.core.errors import OptionError
-from lichen.nets.gpt import Attention, Block, Mlp, Norm, turns
+from lichen.layers.attention import Attention
+from lichen.layers.block import Block, Mlp, Norm, hidden_width, start
+from lichen.layers.rotary import turns
 
 TAKES = "tokens"
 PAD = 0
 HEAD_WIDTH = 32
 EPSILON = 1e-6
+EMBEDDED_STD = 0.5
+"""Of a token's vector; see `gpt`."""
 
 
 class Encoder(nn.Module):
@@ -102,34 +104,17 @@ def build(
         OptionError: sizes that do not divide each other, or an unknown `mlp`.
     """
     num_heads = num_heads or max(1, width // HEAD_WIDTH)
-    if mlp not in ("relu2", "swiglu"):
-        raise OptionError(f"`mlp` of encoder must be relu2 or swiglu, not `{mlp}`")
+    hidden = hidden_width("encoder", mlp, width, hidden)
     if width % num_heads or width // num_heads % 2:
         raise OptionError(f"a width of {width} must be {num_heads} heads of an even width")
-    is_gated = mlp == "swiglu"
-    hidden = hidden or (-(-8 * width // 24) * 8 if is_gated else 4 * width)
     blocks = [
-        Block(
-            Attention(width, num_heads, num_heads, True, EPSILON),
-            Mlp(width, hidden, is_gated),
-            width,
-            EPSILON,
-        )
+        Block(Attention(width, num_heads, num_heads, True, EPSILON),
+              Mlp(width, hidden, mlp == "swiglu"), width, EPSILON)
         for _ in range(depth)
-    ]
+    ]  # fmt: skip
     net = Encoder(blocks, in_shape[1], num_outputs, width=width, end=end, base=base, dropout=dropout,
                   token_dropout=token_dropout)  # fmt: skip
-    _start(net)
+    start(net.blocks)
+    with torch.no_grad():
+        net.tokens.weight.normal_(std=EMBEDDED_STD)[PAD].zero_()
     return net
-
-
-@torch.no_grad()
-def _start(net: Encoder) -> None:
-    """Blocks that add nothing yet, and all else of unit gain."""
-    for name, parameter in net.blocks.named_parameters():
-        if name.endswith(("attention.out.weight", "mlp.down.weight")):
-            parameter.zero_()
-        elif parameter.ndim == 2:
-            parameter.normal_(std=1.0 / math.sqrt(parameter.shape[1]))
-    nn.init.normal_(net.tokens.weight, std=0.5)
-    net.tokens.weight[PAD].zero_()

@@ -6,23 +6,23 @@ marked by its complement, at such; nothing before it is seen. Numbers beyond the
 that were learnt alone, a prompt that no text can say (Lester et al. 2021). With `num_outputs` it tells the
 kind of a whole text, read at its last token, instead.
 
-Papers: Vaswani et al. 2017; Zhang and Sennrich 2019 (norm); Su et al. 2021 (turning, RoPE); Ainslie et al.
-2023 (grouped queries); Henry et al. 2020 (norm of queries and keys); Shazeer 2020 (SwiGLU); So et al. 2021
-(ReLU^2).
-Shapes: B batch, T tokens, S tokens seen, V different ones, D width, H heads, G heads of keys, K width of a
-head.
+Papers: Radford et al. 2019; for the parts see `layers`.
+Shapes: B batch, T tokens, S tokens seen, V different ones, D width, K width of a head or kinds of texts, R
+columns told.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lichen.core.errors import OptionError
+from lichen.layers.attention import Attention, Seen, stretches
+from lichen.layers.block import Block, Mlp, Norm, hidden_width, start
+from lichen.layers.cache import Cache
+from lichen.layers.rotary import turns
 
 TAKES = "tokens"
 PAD = 0
@@ -31,153 +31,6 @@ LONG = 64
 """Tokens of a document on average from which a CPU is faster document by document than with a mask."""
 EMBEDDED_STD = 0.5
 """Of a token's vector: far from what blocks add to it at first, which is nothing."""
-
-
-class Norm(nn.Module):
-    """x / rms(x) * weight."""
-
-    def __init__(self, width: int, epsilon: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.epsilon = epsilon
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        return functional.rms_norm(x_BTD, self.weight.shape, self.weight, self.epsilon)
-
-
-@dataclass(slots=True)
-class Cache:
-    """Keys and values of tokens that were read, so that only new ones are computed; `room` tokens at most.
-
-    Args:
-        keys: per layer (B, G, room, K), of which the first `length` count. values: likewise.
-        document_BT: the number of the document that each token lies in.
-        is_marked: beginnings are marked, so that `end` begins nothing.
-    """
-
-    room: int
-    length: int = 0
-    keys: list[Tensor] = field(default_factory=list)
-    values: list[Tensor] = field(default_factory=list)
-    document_BT: Tensor | None = None
-    is_marked: bool = False
-
-    def take(self, layer: int, k_BGTK: Tensor, v_BGTK: Tensor) -> tuple[Tensor, Tensor]:
-        """Keeps what a layer says of new tokens, and gives what it said of all."""
-        if layer == len(self.keys):
-            batch, heads, _, width = k_BGTK.shape
-            self.keys.append(k_BGTK.new_empty(batch, heads, self.room, width))
-            self.values.append(k_BGTK.new_empty(batch, heads, self.room, width))
-        end = self.length + k_BGTK.shape[2]
-        self.keys[layer][:, :, self.length : end] = k_BGTK
-        self.values[layer][:, :, self.length : end] = v_BGTK
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
-
-    def documents(self, starts_BT: Tensor) -> Tensor:
-        """int (B, S): the documents of all tokens, new ones after those that are kept."""
-        new_BT = starts_BT.cumsum(1)
-        if self.document_BT is not None:
-            new_BT = torch.cat([self.document_BT, new_BT + self.document_BT[:, -1:]], 1)
-        self.document_BT = new_BT
-        return new_BT
-
-    def shared(self, count: int, room: int) -> Cache:
-        """For so many rows that all begin with the one row of this cache; this one stays as it is."""
-        made = Cache(room=room, length=self.length)
-        for mine, new in ((self.keys, made.keys), (self.values, made.values)):
-            for held_1GTK in mine:
-                _, heads, _, width = held_1GTK.shape
-                new.append(held_1GTK.new_empty(count, heads, room, width))
-                new[-1][:, :, : self.length] = held_1GTK[:, :, : self.length]
-        return made
-
-    def cut(self, length: int) -> None:
-        """Forgets what was read after so many tokens."""
-        self.length = length
-        if self.document_BT is not None:
-            self.document_BT = self.document_BT[:, :length]
-
-    def keep_rows(self, rows: Tensor) -> None:
-        """Goes on with some rows of the batch alone, or with some several times."""
-        self.keys = [keys[rows] for keys in self.keys]
-        self.values = [values[rows] for values in self.values]
-        if self.document_BT is not None:
-            self.document_BT = self.document_BT[rows]
-
-
-Seen = Tensor | list[int] | None
-"""bool (B, T, S): the tokens of its document up to itself; or how long documents are, row after row; None:
-simply all up to itself."""
-
-
-class Attention(nn.Module):
-    """Softmax of q k' / sqrt(K) over what may be seen; groups of query heads share keys and values."""
-
-    def __init__(self, width: int, num_heads: int, num_kv_heads: int, qk_norm: bool, epsilon: float) -> None:
-        super().__init__()
-        self.head_width = width // num_heads
-        self.qk_norm = qk_norm
-        self.epsilon = epsilon
-        self.query = nn.Linear(width, num_heads * self.head_width, bias=False)
-        self.key = nn.Linear(width, num_kv_heads * self.head_width, bias=False)
-        self.value = nn.Linear(width, num_kv_heads * self.head_width, bias=False)
-        self.out = nn.Linear(num_heads * self.head_width, width, bias=False)
-
-    def forward(
-        self, x_BTD: Tensor, turn_B1TK: Tensor, seen_BTS: Seen, cache: Cache | None, layer: int
-    ) -> Tensor:
-        q_BHTK, k_BGTK, v_BGTK = (
-            part(x_BTD).unflatten(-1, (-1, self.head_width)).transpose(1, 2)
-            for part in (self.query, self.key, self.value)
-        )
-        if self.qk_norm:
-            q_BHTK, k_BGTK = (
-                functional.rms_norm(x, x.shape[-1:], eps=self.epsilon) for x in (q_BHTK, k_BGTK)
-            )
-        q_BHTK, k_BGTK = turned(q_BHTK, turn_B1TK), turned(k_BGTK, turn_B1TK)
-        if cache is not None:
-            k_BGTK, v_BGTK = cache.take(layer, k_BGTK, v_BGTK)
-        groups = q_BHTK.shape[1] // k_BGTK.shape[1]
-        if groups > 1:
-            k_BGTK, v_BGTK = (x.repeat_interleave(groups, 1) for x in (k_BGTK, v_BGTK))
-        if isinstance(seen_BTS, list):
-            mixed_BHTK = one_by_one(q_BHTK, k_BGTK, v_BGTK, seen_BTS)
-        else:
-            mixed_BHTK = functional.scaled_dot_product_attention(
-                q_BHTK, k_BGTK, v_BGTK, is_causal=seen_BTS is None and q_BHTK.shape[2] > 1,
-                attn_mask=None if seen_BTS is None else seen_BTS[:, None],
-            )  # fmt: skip
-        return self.out(mixed_BHTK.transpose(1, 2).flatten(2))
-
-
-class Mlp(nn.Module):
-    """down(relu(up(x))^2), or, gated, down(silu(gate(x)) * up(x))."""
-
-    def __init__(self, width: int, hidden: int, is_gated: bool) -> None:
-        super().__init__()
-        self.gate = nn.Linear(width, hidden, bias=False) if is_gated else None
-        self.up = nn.Linear(width, hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x_BTD: Tensor) -> Tensor:
-        if self.gate is None:
-            return self.down(functional.relu(self.up(x_BTD)).square())
-        return self.down(functional.silu(self.gate(x_BTD)) * self.up(x_BTD))
-
-
-class Block(nn.Module):
-    """Attention, then the same layers for every token by itself; each adds to what it reads."""
-
-    def __init__(self, attention: Attention, mlp: Mlp, width: int, epsilon: float) -> None:
-        super().__init__()
-        self.before_attention, self.attention = Norm(width, epsilon), attention
-        self.before_mlp, self.mlp = Norm(width, epsilon), mlp
-
-    def forward(
-        self, x_BTD: Tensor, turn_B1TK: Tensor, seen_BTS: Seen, cache: Cache | None, layer: int
-    ) -> Tensor:
-        x_BTD = x_BTD + self.attention(self.before_attention(x_BTD), turn_B1TK, seen_BTS, cache, layer)
-        return x_BTD + self.mlp(self.before_mlp(x_BTD))
 
 
 class Gpt(nn.Module):
@@ -284,42 +137,6 @@ class Gpt(nn.Module):
         return is_same_BTS.tril(num_before)
 
 
-def stretches(starts_BT: Tensor) -> list[int]:
-    """Tokens of each document, row after row."""
-    is_first_BT = starts_BT.clone()
-    is_first_BT[:, 0] = True
-    first_D = is_first_BT.flatten().nonzero()[:, 0]
-    return first_D.diff(append=first_D.new_tensor([starts_BT.numel()])).tolist()
-
-
-def one_by_one(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, lengths: list[int]) -> Tensor:
-    """Attention within each document, in float32: in halves of that a CPU's is slower."""
-    with torch.autocast("cpu", enabled=False):
-        ends = (x.float().transpose(0, 1).flatten(1, 2) for x in (q_BHTK, k_BHTK, v_BHTK))
-        parts = zip(*(x_HQK.split(lengths, 1) for x_HQK in ends))
-        mixed = [functional.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=True)[0]
-                 for q, k, v in parts]  # fmt: skip
-    mixed_HQK = torch.cat(mixed, 1)
-    return mixed_HQK.unflatten(1, (len(q_BHTK), -1)).transpose(0, 1)
-
-
-def turns(place_BT: Tensor, head_width: int, base: float) -> Tensor:
-    """float32 (B, T, K): cosines, then sines, of the angles by which the two halves of a head turn."""
-    device = place_BT.device
-    rates_K = base ** (-torch.arange(0, head_width, 2, device=device, dtype=torch.float32) / head_width)
-    angles_BTK = place_BT[..., None] * rates_K
-    return torch.cat([angles_BTK.cos(), angles_BTK.sin()], -1)
-
-
-def turned(x_BHTK: Tensor, turn_B1TK: Tensor) -> Tensor:
-    """Each pair (x_k, x_k+K/2) as a point of a plane, turned by its angle."""
-    cos_B1TK, sin_B1TK = turn_B1TK.to(x_BHTK.dtype).chunk(2, -1)
-    left_BHTK, right_BHTK = x_BHTK.chunk(2, -1)
-    return torch.cat(
-        [left_BHTK * cos_B1TK - right_BHTK * sin_B1TK, right_BHTK * cos_B1TK + left_BHTK * sin_B1TK], -1
-    )
-
-
 def build(
     *,
     in_shape: tuple[int, int],
@@ -357,19 +174,16 @@ def build(
     width = width or HEAD_WIDTH * depth
     num_heads = num_heads or max(1, width // HEAD_WIDTH)
     num_kv_heads = num_kv_heads or num_heads
-    is_gated = mlp == "swiglu"
-    if mlp not in ("relu2", "swiglu"):
-        raise OptionError(f"`mlp` of gpt must be relu2 or swiglu, not `{mlp}`")
+    hidden = hidden_width("gpt", mlp, width, hidden)
     if width % num_heads or width // num_heads % 2 or num_heads % num_kv_heads:
         raise OptionError(
             f"a width of {width} must be {num_heads} heads of an even width, in {num_kv_heads} equal groups"
         )
     if is_tied and num_outputs:
         raise OptionError("a head that tells kinds of texts cannot be tied to the tokens")
-    hidden = hidden or (-(-8 * width // 24) * 8 if is_gated else 4 * width)
     blocks = [
-        Block(Attention(width, num_heads, num_kv_heads, qk_norm, epsilon), Mlp(width, hidden, is_gated),
-              width, epsilon)
+        Block(Attention(width, num_heads, num_kv_heads, qk_norm, epsilon),
+              Mlp(width, hidden, mlp == "swiglu"), width, epsilon)
         for _ in range(depth)
     ]  # fmt: skip
     net = Gpt(blocks, Norm(width, epsilon), in_shape[1], end=end, base=base, reads_whole=bool(num_outputs),
@@ -385,12 +199,10 @@ def build(
 
 @torch.no_grad()
 def _start(net: Gpt) -> None:
-    """Blocks that add nothing yet, a head that favours nothing, and all else of unit gain."""
+    """Blocks that add nothing yet, and a head that favours nothing."""
     nn.init.normal_(net.tokens.weight, std=EMBEDDED_STD)
     if net.virtual is not None:
         nn.init.normal_(net.virtual.weight, std=EMBEDDED_STD)
-    for name, parameter in net.named_parameters():
-        if name.endswith(("attention.out.weight", "mlp.down.weight")) or name.startswith("head."):
-            parameter.zero_()
-        elif parameter.ndim == 2 and not name.startswith(("tokens.", "virtual.")):
-            parameter.normal_(std=1.0 / math.sqrt(parameter.shape[1]))
+    start(net.blocks)
+    for parameter in net.head.parameters():
+        parameter.zero_()

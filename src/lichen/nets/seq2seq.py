@@ -4,7 +4,7 @@ A row is a pair: the source in the first half, the target in the second, whose l
 Norms stand before each layer; queries and keys turn with their places, also where the decoder looks at the
 source, so that it can look for what stands about as far; both sides share one table of tokens.
 
-Papers: Vaswani et al. 2017; Press and Wolf 2017 (tied tables); for the parts it shares with it see `gpt`.
+Papers: Vaswani et al. 2017; Press and Wolf 2017 (tied tables); for the parts see `layers`.
 Departs from it: norms before layers and of queries and keys, places by turning, no biases.
 Shapes: B texts, J hypotheses of each text, R rows of the decoder (R = B * J), S source tokens, T target
 tokens, V different ones, D width, H heads, K width of a head, L numbers of a pair.
@@ -12,7 +12,6 @@ tokens, V different ones, D width, H heads, K width of a head, L numbers of a pa
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -20,9 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lichen.core.errors import OptionError
-from lichen.nets.gpt import PAD, Attention, Cache, Mlp, Norm, turned, turns
+from lichen.layers.attention import Attention
+from lichen.layers.block import Mlp, Norm, hidden_width, start
+from lichen.layers.cache import Cache
+from lichen.layers.rotary import turned, turns
 
 TAKES = "pairs"
+PAD = 0
 
 
 @dataclass(slots=True)
@@ -111,7 +114,7 @@ class Seq2seq(nn.Module):
     """head(norm(decoder(target, encoder(source)))).
 
     Args:
-        base: of the angles; see `gpt`.
+        base: of the angles; see `rotary`.
     """
 
     def __init__(
@@ -215,41 +218,27 @@ def build(
         OptionError: sizes that do not divide each other, an unknown `mlp`, or kinds to be told.
     """
     num_heads = num_heads or max(1, width // 32)
-    is_gated = mlp == "swiglu"
     if num_outputs:
         raise OptionError(
             "seq2seq tells the tokens of a text; it tells no kinds", hint="net='gpt' tells both"
         )
-    if mlp not in ("relu2", "swiglu"):
-        raise OptionError(f"`mlp` of seq2seq must be relu2 or swiglu, not `{mlp}`")
+    hidden = hidden_width("seq2seq", mlp, width, hidden)
     if width % num_heads or width // num_heads % 2:
         raise OptionError(f"a width of {width} must be {num_heads} heads of an even width")
     if not 0 <= dropout < 1:
         raise OptionError(f"`dropout` of seq2seq must be from 0 up to below 1, not {dropout}")
-    hidden = hidden or (-(-8 * width // 24) * 8 if is_gated else 4 * width)
 
     def layer(*, looks_back: bool) -> Layer:
         attention = Attention(width, num_heads, num_heads, qk_norm, epsilon)
         lookback = Lookback(width, num_heads, qk_norm, epsilon) if looks_back else None
-        return Layer(attention, lookback, Mlp(width, hidden, is_gated), width, epsilon, dropout)
+        return Layer(attention, lookback, Mlp(width, hidden, mlp == "swiglu"), width, epsilon, dropout)
 
     encoder = [layer(looks_back=False) for _ in range(depth)]
     decoder = [layer(looks_back=True) for _ in range(decoder_depth or depth)]
     net = Seq2seq(encoder, decoder, in_shape[1], width, base=base, epsilon=epsilon, dropout=dropout)
-    _start(net)
+    for part in (net.tokens, net.encoder, net.decoder):
+        start(part)
+    nn.init.zeros_(net.head.weight)  # favours nothing
     if is_tied:
         net.head.weight = net.tokens.weight
     return net
-
-
-@torch.no_grad()
-def _start(net: Seq2seq) -> None:
-    """Layers that add nothing yet, and all else of unit gain; a head of its own favours nothing."""
-    for name, parameter in net.named_parameters():
-        if (
-            name.endswith(("attention.out.weight", "lookback.out.weight", "mlp.down.weight"))
-            or name == "head.weight"
-        ):
-            parameter.zero_()
-        elif parameter.ndim == 2:
-            parameter.normal_(std=1.0 / math.sqrt(parameter.shape[1]))

@@ -1,0 +1,1 @@
+"""layers: what nets of tokens share: attention, its cache, turning, norms, blocks."""
