@@ -6,6 +6,7 @@ import pytest
 from languages import drawn
 
 import lichen as li
+from lichen.core.errors import UsageError
 from lichen.engine.decode import Decoder
 
 
@@ -118,6 +119,20 @@ def test_a_model_of_conversations_answers_and_remembers(lichen, model, tmp_path,
     (one,) = own.generate(talk, **how)
     talk += [{"role": "assistant", "content": one}, {"role": "user", "content": "bark"}]
     assert said.out == f"{one}\n{own.generate(talk, **how)[0]}\n"
+
+
+def test_plainly_asked_it_goes_on_as_if_it_had_never_been_taught(lichen, model, tmp_path):
+    taught = spoken(drawn(max_tokens=120))
+    taught.save(tmp_path / "chat.lichen")
+    how = {"max_new_tokens": 6, "temperature": 0}
+    plain = drawn(max_tokens=120).generate("moss", **how)
+    assert taught.generate("moss", **how, is_plain=True) == plain != taught.generate("moss", **how)
+    flags = ("--plain", "--prompt", "moss", "--max-tokens", "6", "--temperature", "0")
+    assert lichen("chat", tmp_path / "chat.lichen", *flags).out == f"moss{plain[0]}\n"
+    found = lichen("chat", tmp_path / "chat.lichen", *flags, "--system", "be brief")
+    assert found.code == 2 and "--plain" in found.err
+    with pytest.raises(UsageError, match="asked plainly"):
+        taught.generate([{"role": "user", "content": "moss"}], is_plain=True)
 
 
 def test_who_was_never_taught_conversations_takes_no_instructions(lichen, file):

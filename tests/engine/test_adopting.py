@@ -122,6 +122,8 @@ def test_smollm2_out_of_its_package_answers():
     assert model.net == "gpt" and model.options["depth"] == 30
     (text,) = model.generate("What is the capital of France?", max_new_tokens=8, temperature=0)
     assert text == "The capital of France is Paris."
+    (text,) = model.generate("The capital of France is", max_new_tokens=1, temperature=0, is_plain=True)
+    assert text == " Paris"
     teller = tokenizer.of(model.assets["tokenizer"])
     assert teller.decode(teller.encode(["in 2024"])[0]) == "in 2024" and len(teller.encode(["2024"])[0]) == 4
     # Turns of a conversation begin with a token of their own, so that all of one is seen.

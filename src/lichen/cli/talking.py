@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def chat(given: Namespace) -> Answer:
     """Says what follows a prompt, or each line that is typed or piped in.
 
-    A model that was taught conversations answers each line, and remembers those before.
+    A model that was taught conversations answers each line, and remembers those before; plainly asked, it
+    goes on from each.
     """
     from lichen.data import conversations
     from lichen.engine.decode import Decoder, Sampling
@@ -26,10 +27,14 @@ def chat(given: Namespace) -> Answer:
     value = subject(given.value, "chat")
     sampling = Sampling(temperature=given.temperature, top_k=given.top_k, top_p=given.top_p,
                         min_p=given.min_p, seed=given.seed)  # fmt: skip
-    decoder, prompts = Decoder.of(value), [given.prompt] if given.prompt is not None else _typed()
+    decoder = Decoder.of(value, is_plain=given.plain)
+    prompts = [given.prompt] if given.prompt is not None else _typed()
     if given.system is not None and decoder.chat is None:
-        raise UsageError("--system speaks to a model that was taught conversations; this one was not",
-                         hint="adapt.instruct teaches them")  # fmt: skip
+        raise UsageError(
+            "--system is said in a model's template; it goes with no --plain" if given.plain else
+            "--system speaks to a model that was taught conversations; this one was not",
+            hint=None if given.plain else "adapt.instruct teaches them",
+        )  # fmt: skip
     begun = [] if given.system is None else [{"role": "system", "content": given.system}]
     if given.json:
         asked = list(prompts)
@@ -77,6 +82,8 @@ VERBS = {
         VALUE,
         argument("--prompt", metavar="TEXT", help="one text; otherwise each line that is typed or piped in"),
         argument("--system", metavar="TEXT", help="how a model that was taught conversations is to answer"),
+        argument("--plain", action="store_true",
+                 help="go on from the text without the model's template, as from a document's beginning"),
         argument("--max-tokens", type=int, default=200, metavar="N", help="tokens at most (default 200)"),
         argument("--temperature", type=float, default=0.8, metavar="T",
                  help="0: always the likeliest token; above 1 unlikely ones come oftener (default 0.8)"),

@@ -254,7 +254,7 @@ class Model(Value):
 
     def generate(
         self, prompts: Any, *, max_new_tokens: int = 100, temperature: float = 0.8, top_k: int | None = None,
-        top_p: float | None = None, min_p: float | None = None, seed: int = 0,
+        top_p: float | None = None, min_p: float | None = None, seed: int = 0, is_plain: bool = False,
     ) -> list[str]:  # fmt: skip
         """What a language model says after each prompt, a text or a list of them.
 
@@ -265,10 +265,11 @@ class Model(Value):
             temperature: 0: always the likeliest token; above 1 unlikely ones come oftener.
             top_k: of so many likeliest tokens alone. top_p: of the fewest that have this share of the
                 probability. min_p: of those that are this share as likely as the likeliest.
+            is_plain: no template is used: a text is gone on from, also where the model would answer it.
         """
         said = find.load("lichen.engine.decode:generate")
         return said(self, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k,
-                    top_p=top_p, min_p=min_p, seed=seed)  # fmt: skip
+                    top_p=top_p, min_p=min_p, seed=seed, is_plain=is_plain)  # fmt: skip
 
     def translate(self, texts: Any, *, beam: int = 5, length_penalty: float = 0.6) -> list[str]:
         """What a model of pairs makes of each text, one or a list of them.

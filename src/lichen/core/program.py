@@ -112,12 +112,12 @@ class Program(Value):
 
     def generate(
         self, prompts: Any, *, max_new_tokens: int = 100, temperature: float = 0.8, top_k: int | None = None,
-        top_p: float | None = None, min_p: float | None = None, seed: int = 0,
+        top_p: float | None = None, min_p: float | None = None, seed: int = 0, is_plain: bool = False,
     ) -> list[str]:  # fmt: skip
         """What the program of a language model says after each prompt, as `Model.generate` says it."""
         said = find.load("lichen.engine.decode:generate")
         return said(self, prompts, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k,
-                    top_p=top_p, min_p=min_p, seed=seed)  # fmt: skip
+                    top_p=top_p, min_p=min_p, seed=seed, is_plain=is_plain)  # fmt: skip
 
     def facts(self) -> dict[str, str]:
         return {

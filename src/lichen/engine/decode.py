@@ -3,7 +3,8 @@
 A token is drawn from (seed, number of the prompt, number of the token) alone, so a text does not depend on
 what is told beside it. Prompts of different lengths are filled up at the left, where nothing sees it. Where
 the tokens that a net reads are full, it goes on from the later half of them as from a document. A model with
-a chat template is asked in its words: a prompt is what a user says, or a conversation so far.
+a chat template is asked in its words: a prompt is what a user says, or a conversation so far; asked plainly,
+it goes on from a prompt as from the beginning of a document.
 
 Papers: Fan et al. 2018 (top k); Holtzman et al. 2020 (top p); Nguyen et al. 2024 (min p).
 Shapes: B rows under way, V different tokens, S tokens read.
@@ -109,7 +110,7 @@ class Decoder:
 
     Args:
         room: tokens that the net reads at most.
-        chat: how conversations are read; None: the model was never taught one.
+        chat: how conversations are read; None: the model was never taught one, or goes on from plain texts.
     """
 
     module: nn.Module
@@ -118,8 +119,11 @@ class Decoder:
     chat: Chat | None = None
 
     @classmethod
-    def of(cls, model: Model | Program, device: str = "cpu") -> Decoder:
+    def of(cls, model: Model | Program, device: str = "cpu", *, is_plain: bool = False) -> Decoder:
         """
+        Args:
+            is_plain: prompts are gone on from, also where the model was taught conversations.
+
         Raises:
             UsageError: the model tells no next tokens.
         """
@@ -128,13 +132,13 @@ class Decoder:
             said = f"only a language model tells texts; this one is for {model.task or 'no task'}"
             raise UsageError(said, hint=hint)
         if isinstance(model, Program):
-            return cls.around(_of_program(model), model.assets)
-        return cls.around(backend.module_of(model).to(device), model.assets)
+            return cls.around(_of_program(model), model.assets, is_plain=is_plain)
+        return cls.around(backend.module_of(model).to(device), model.assets, is_plain=is_plain)
 
     @classmethod
-    def around(cls, module: nn.Module, assets: Mapping[str, Any]) -> Decoder:
+    def around(cls, module: nn.Module, assets: Mapping[str, Any], *, is_plain: bool = False) -> Decoder:
         """A decoder of a net that is in memory already."""
-        template = chat.of(assets) if assets.get("template") else None
+        template = chat.of(assets) if assets.get("template") and not is_plain else None
         return cls(module, tokenizer.of(assets["tokenizer"]), max(2, assets["max_tokens"]), template)
 
     def generate(
@@ -172,8 +176,8 @@ class Decoder:
             numbers_S = self.chat.prompt(conversations.messages(prompt, "user"))
             return self._unmarked(numbers_S) if isinstance(self.module, Written | Uncached) else numbers_S
         if isinstance(prompt, list | tuple):
-            raise UsageError("the model was never taught conversations; its prompts must be texts",
-                             hint="adapt.instruct teaches them")  # fmt: skip
+            raise UsageError("the model was never taught conversations, or is asked plainly; its prompts must"
+                             " be texts", hint="adapt.instruct teaches them")  # fmt: skip
         if not isinstance(prompt, str):
             raise DataError(f"a prompt must be a text, not {type(prompt).__name__}")
         return np.concatenate([[self.tokenizer.end], *self.tokenizer.encode([prompt])]).astype(np.int32)
@@ -282,11 +286,12 @@ def _of_program(program: Program) -> nn.Module:
 def generate(
     model: Model | Program, prompts: Prompt | Sequence[Prompt], *, max_new_tokens: int = 100,
     temperature: float = 0.8, top_k: int | None = None, top_p: float | None = None,
-    min_p: float | None = None, seed: int = 0,
+    min_p: float | None = None, seed: int = 0, is_plain: bool = False,
 ) -> list[str]:  # fmt: skip
-    """What a language model says after each prompt; see `Sampling`."""
+    """What a language model says after each prompt; see `Sampling` and `Decoder.of`."""
     sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
-    return Decoder.of(model).generate(listed(prompts), max_new_tokens=max_new_tokens, sampling=sampling)
+    decoder = Decoder.of(model, is_plain=is_plain)
+    return decoder.generate(listed(prompts), max_new_tokens=max_new_tokens, sampling=sampling)
 
 
 def listed(prompts: Any) -> list[Any]:

@@ -51,12 +51,12 @@ class Switch:
     def generate(
         self, prompts: Prompt | Sequence[Prompt], *, adapter: str | None = None, max_new_tokens: int = 100,
         temperature: float = 0.8, top_k: int | None = None, top_p: float | None = None,
-        min_p: float | None = None, seed: int = 0,
+        min_p: float | None = None, seed: int = 0, is_plain: bool = False,
     ) -> list[str]:  # fmt: skip
         """What the base says under an adapter, as `Model.generate` says it."""
         sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed)
         with self.wearing(adapter) as (module, model):
-            decoder = Decoder.around(module, model.assets)
+            decoder = Decoder.around(module, model.assets, is_plain=is_plain)
             return decoder.generate(decode.listed(prompts), max_new_tokens=max_new_tokens, sampling=sampling)
 
     def predict(self, inputs: Any, *, adapter: str | None = None) -> list[dict[str, Any]]:
