@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from lichen.cli import terminal
-from lichen.core import find, life, lineage, tally
+from lichen.core import find, life, lineage, signature, tally
 from lichen.core.environment import Environment
 from lichen.core.errors import UsageError, nearest
 from lichen.core.events import Sink
 from lichen.core.model import Model
 from lichen.core.program import Program
-from lichen.core.recipe import Line, Recipe
+from lichen.core.recipe import Line, Recipe, position, settled
 from lichen.core.session import Session
 from lichen.core.value import Value, size_text
 
@@ -86,7 +86,7 @@ class Running:
         if self.value is not None and store is not None:
             store.names.move(self.recipe.name, self.value, verb="run")
         for line in self.recipe.studies:
-            self._study(line, session)
+            self._study(line, chain, session)
         has_report = find.source_of("lichen.report.page") is not None
         if has_report and store is not None and isinstance(self.value, Model | Program):
             self._report(session)
@@ -113,13 +113,19 @@ class Running:
             " lineage"
         )
 
-    def _study(self, line: Line, session: Session) -> None:
-        study = find.load(f"lichen.studies.{line.step}:{line.step}")
+    def _study(self, line: Line, chain: life.Chain, session: Session) -> None:
+        """A study of what the life ended with, or of the values that its line names."""
+        read = signature.of("studies", line.step)
+        line = settled(line, read)
         assert self.value is not None
-        found = study(self.value, **line.options)
+        values = {read.values[0].name: self.value}
+        values |= {name: life.referred(given, chain, session, position(line, name))
+                   for name, given in line.values.items()}  # fmt: skip
+        found = find.load(f"lichen.studies.{line.step}:{line.step}")(**values, **line.options)
         self.studies[line.step] = found.as_json()
         self.says_no |= getattr(found, "says_no", False)
-        session.events.emit("study", study=line.step, digest=self.value.digest, found=found.as_json())
+        first = values[read.values[0].name]
+        session.events.emit("study", study=line.step, digest=first.digest, found=found.as_json())
         self.say(f"\n{line.step}:\n{found}")
 
     def _report(self, session: Session) -> None:

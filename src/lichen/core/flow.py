@@ -61,9 +61,21 @@ def check(recipe: Recipe) -> list[Signature]:
             named[line.label] = dict(read.fields) or {"": "|".join(read.returns) or "any"}
         signatures.append(read)
     for line in recipe.studies:
-        read = _signature("studies", line)
-        _check_options(read, settled(line, read))
+        _check_study(line, named)
     return signatures
+
+
+def _check_study(line: Line, named: Mapping[str, Mapping[str, str]]) -> None:
+    """A study takes what the life ends with, unless its first value is named."""
+    read = _signature("studies", line)
+    line = settled(line, read)
+    _check_options(read, line)
+    for taken in read.values[1:]:
+        if taken.name not in line.values and not taken.may_be_none:
+            raise RecipeError(f"`{line.step}` needs a value for `{taken.name}`", where=position(line),
+                              hint=f"{taken.name}: $name")  # fmt: skip
+    for given in line.values.values():
+        _referred(given, named, line)
 
 
 def _signature(shelf: str, line: Line) -> Signature:

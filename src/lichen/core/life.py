@@ -76,7 +76,7 @@ def run(recipe: Recipe, session: Session, after: Callable[[Line, Any, Chain], No
         values: dict[str, Value | None] = {}
         for taken in one.signature.values:
             if given := line.values.get(taken.name):
-                values[taken.name] = _referred(given, chain, session, position(line, taken.name))
+                values[taken.name] = referred(given, chain, session, position(line, taken.name))
             else:
                 values[taken.name] = None if taken.may_be_none else chain.take(taken.kinds)
         try:
@@ -90,7 +90,12 @@ def run(recipe: Recipe, session: Session, after: Callable[[Line, Any, Chain], No
     return chain
 
 
-def _referred(reference: str, chain: Chain, session: Session, where: str) -> Value:
+def referred(reference: str, chain: Chain, session: Session, where: str) -> Value:
+    """What a line refers to.
+
+    Raises:
+        NotFoundError: nothing above it and nothing in the store is called so.
+    """
     try:
         return chain.refer(reference, session)
     except NotFoundError as error:
