@@ -804,6 +804,21 @@ class _Studies:
     ) -> Any:
         """what each step of a life was worth: replay without it, compare row by row, with an interval"""
         ...
+    def beside(
+        self,
+        first: Value,
+        second: Value,
+        third: Value | None = None,
+        fourth: Value | None = None,
+        fifth: Value | None = None,
+        sixth: Value | None = None,
+        seventh: Value | None = None,
+        eighth: Value | None = None,
+        *,
+        level: float = ...,
+    ) -> Any:
+        """values side by side: what each scores on the same rows, and how far it is from the first"""
+        ...
     def compare(
         self,
         left: Value,

@@ -26,6 +26,23 @@ def test_flags_may_stand_before_the_verb(lichen, home):
     assert lichen("--store", home / "none", "models").code == 3
 
 
+def test_a_study_takes_the_values_that_its_line_names(lichen, home):
+    text = (home / "small.yaml").read_text()
+    less = (
+        "  - pretrain.train: {net: mlp, net_options: {width: 32}, epochs: 1, precision: float32, as: less}\n"
+    )
+    first, _, last = text.rpartition("  - pretrain.train")
+    studies = "studies:\n  - beside: {second: $less}\n"
+    (home / "both.yaml").write_text(f"{first}{less}  - pretrain.train{last}{studies}")
+    said = lichen("run", "both.yaml")
+    assert said.code == 0 and "pretrain.train epochs=3  " in said.out and "to the first" in said.out
+    table = lichen("run", "both.yaml", "--json").data["studies"]["beside"]["points"]
+    assert [point["words"] for point in table] == [f"pretrain.train epochs={n}" for n in (3, 1)]
+    (home / "both.yaml").write_text(text + "studies:\n  - beside: {second: $nobody}\n")
+    said = lichen("run", "both.yaml")
+    assert said.code == 3 and "nothing is called `$nobody`" in said.err and "both.yaml:8" in said.err
+
+
 def test_why_names_the_option(lichen, home):
     said = lichen("why", "small.yaml", "train.epochs=4", "--json").data
     assert [entry["found"] for entry in said] == [True, True, False]

@@ -65,6 +65,8 @@ class Findings:
     """What the pretrained weights were worth, where that was studied."""
     orders: Mapping[str, Any] | None
     """How much the order of a prompt's demonstrations decides, where that was studied."""
+    beside: Mapping[str, Any] | None
+    """The last study that set this value beside others."""
     samples: Mapping[str, Sequence[tuple[float, str]]]
     """Per call id what a generator made at (epoch, picture as a data URI)."""
     fidelity: Mapping[str, Any] | None
@@ -121,6 +123,7 @@ def gather(value: Value, session: Session) -> Findings:
         compression=_study("compress", value, told),
         headstart=_study("headstart", value, told),
         orders=_study("orders", value, told) or _study_of("orders", calls, told),
+        beside=_study("beside", value, told),
         samples={call.id: _samples(call, told) for call in calls},
         fidelity=_study("fidelity", value, told) or _study_of("fidelity", calls, told),
         worth=_study("worth_of_synthetic", value, told),

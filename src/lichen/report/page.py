@@ -9,6 +9,7 @@ from lichen.core.session import Session
 from lichen.core.value import Value
 from lichen.report import (
     attribution,
+    beside,
     curves,
     film,
     findings,
@@ -31,6 +32,7 @@ PARTS = (
     life.life,
     life.pareto,
     frontier.frontier,
+    beside.beside,
     curves.curves,
     curves.ablation,
     film.film,
@@ -51,6 +53,7 @@ LINKS = (
     ("life", "life"),
     ("pareto", "cost"),
     ("frontier", "frontier"),
+    ("beside", "beside"),
     ("curves", "training"),
     ("ablation", "ablation"),
     ("episode", "episode"),

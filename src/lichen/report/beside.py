@@ -1,0 +1,53 @@
+"""beside: several ways to one task side by side, where that was studied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lichen.core.value import seconds_text
+from lichen.report import bars, figures
+from lichen.report.bars import Span
+from lichen.report.findings import Findings
+from lichen.report.markup import Inside, Markup, figure, join, note, section, table, tag
+
+TITLE = "Side by side"
+HEAD = ("", "value", "metric", "95 % interval", "to the first", "interval", "parameters", "size", "latency",
+        "took", "verdict")  # fmt: skip
+KINDS = {"better": "good", "worse": "bad"}
+
+
+def beside(found: Findings) -> Markup:
+    """A row per value and the paired differences to the first; or how to see them."""
+    study = found.beside
+    if not study:
+        command = tag("code", None, f"lichen beside {found.value.id} OTHER")
+        return section("beside", TITLE, note(join(["Not studied. ", command, " sets others beside it."])))
+    metric, first = figures.name(study["metric"]), study["points"][0]["words"]
+    spans = [Span(name=point["words"], value=point["gain"], low=point["gain_low"], high=point["gain_high"],
+                  kind=KINDS.get(point["verdict"], "plain")) for point in study["points"][1:]]  # fmt: skip
+    said = (
+        f"{metric.capitalize()} on {figures.whole(study['num_rows'])} {study['unit']} of validation;"
+        f" differences to {first} are paired row by row, at {study['level']:.0%}. Took: the steps that not"
+        " all of them share."
+    )
+    drawn = bars.intervals(f"{metric} against {first}", spans, x_name=f"better than {first}")
+    rows = [_row(point, found.value.digest) for point in study["points"]]
+    return section("beside", TITLE, table(HEAD, rows, left=(0, 1, 10)),
+                   figure(f"{metric.capitalize()} against {first}", drawn), note(said))  # fmt: skip
+
+
+def _row(point: Mapping[str, Any], mine: str) -> list[Inside]:
+    return [
+        tag("b" if point["digest"] == mine else "span", None, point["words"]),
+        tag("span", {"class": "mono"}, figures.short(point["digest"])),
+        figures.metric(point["value"]),
+        figures.interval(point["low"], point["high"]),
+        figures.signed(point["gain"]),
+        figures.interval(point["gain_low"], point["gain_high"], is_signed=True),
+        figures.count(point["num_params"]),
+        figures.size(point["size_bytes"]),
+        f"{point['latency_ms']:.3g} ms{' ~' if point['is_busy'] else ''}",
+        seconds_text(point["seconds"]),
+        point["verdict"] or figures.NONE,
+    ]

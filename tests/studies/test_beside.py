@@ -1,0 +1,73 @@
+"""beside: differences on the same rows, to the first; what is not to be compared is refused by name."""
+
+import numpy as np
+import pytest
+
+import lichen as li
+from lichen.core import session
+from lichen.core.errors import UsageError
+from lichen.engine import intervals
+from lichen.report import beside, findings, page
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory):
+    with session.opened(tmp_path_factory.mktemp("store") / ".lichen") as opened:
+        data = li.load("digits", num_train=300)
+        options = {"net": "mlp", "net_options": {"width": 16}, "optimizer": "adam", "precision": "float32"}
+        models = [li.pretrain.train(data, epochs=epochs, **options) for epochs in (4, 1, 2)]
+        yield opened, data, models
+
+
+def outcomes(model, data):
+    return li.evaluate(model, data).answers()["outcome"].numpy().astype(np.float64)
+
+
+def test_differences_are_paired_row_by_row_and_steps_that_all_share_are_not_counted(life):
+    _, data, models = life
+    found = li.studies.beside(*models)
+    assert [point.value for point in found.points] == [li.evaluate(model, data).value for model in models]
+    for point, model in zip(found.points[1:], models[1:], strict=True):
+        gain_N = outcomes(model, data) - outcomes(models[0], data)
+        assert point.gain == pytest.approx(gain_N.mean(), abs=1e-12)
+        assert (point.gain_low, point.gain_high) == pytest.approx(intervals.paired(gain_N))
+        assert point.seconds == model.made.call.seconds
+        assert point.verdict == ("worse" if point.gain_high < 0 else "no measurable difference")
+    assert [point.words for point in found.points] == [f"pretrain.train epochs={n}" for n in (4, 1, 2)]
+    assert (found.points[0].gain, found.points[0].gain_low, found.points[0].verdict) == (0.0, 0.0, "")
+    lines = str(found).splitlines()
+    assert len(lines) == 5 and "accuracy on" in lines[-1]
+
+
+def test_a_better_one_is_called_better_and_the_same_value_differs_in_nothing(life):
+    _, _, models = life
+    turned = li.studies.beside(models[1], models[0])
+    straight = li.studies.beside(models[0], models[1])
+    assert turned.points[1].gain == -straight.points[1].gain > 0
+    assert turned.points[1].verdict == "better" and straight.points[1].verdict == "worse"
+    twice = li.studies.beside(models[0], models[0])
+    assert twice.points[1].gain_low == twice.points[1].gain_high == 0.0
+
+
+def test_what_is_of_another_task_or_of_no_record_is_named(life):
+    _, data, models = life
+    with pytest.raises(UsageError, match="no Model or Program that recorded steps made"):
+        li.studies.beside(models[0], data)
+    other = models[0].with_weights(models[0].weights(), assets=dict(models[0].assets))
+    with pytest.raises(UsageError, match="no Model or Program that recorded steps made"):
+        li.studies.beside(models[0], other)
+    ordered = li.pretrain.train(data, net="mlp", task="ordinal_regression", epochs=1, precision="float32")
+    with pytest.raises(UsageError, match="must be for one task.*ordinal_regression"):
+        li.studies.beside(models[0], ordered)
+
+
+def test_the_report_of_each_shows_the_table(life):
+    opened, _, models = life
+    found = li.studies.beside(*models)
+    assert "Not studied" in str(beside.beside(findings.gather(models[1], opened)))
+    opened.events.emit("study", study="beside", digest=models[0].digest, found=found.as_json())
+    for model in models:
+        gathered = findings.gather(model, opened)
+        text = str(beside.beside(gathered))
+        assert all(point.words in text for point in found.points) and "paired row by row" in text
+        assert 'id="beside"' in page.html(gathered)
