@@ -6,6 +6,7 @@ from torch import nn
 
 from lichen.core.errors import OptionError
 from lichen.engine import architecture
+from lichen.nets import bert
 
 OPTIONS = {"depth": 2, "width": 16, "num_heads": 4, "hidden": 24, "num_places": 20}
 
@@ -56,3 +57,28 @@ def test_mistakes_are_named():
         architecture.build("bert", {"width": 10, "num_heads": 4}, (16, 40), 3)
     with pytest.raises(OptionError, match="as many places, not 8(.|\n)*max_tokens=8"):
         architecture.build("bert", {**OPTIONS, "num_places": 8}, (16, 40), 3)
+
+
+def test_in_bfloat16_it_learns_what_it_learns_in_float32():
+    net = made(num_outputs=3, dropout=0.0)
+    x = torch.randint(1, 40, (6, 12), generator=torch.Generator().manual_seed(1))
+    x[1, 5:] = 0
+
+    def pulls(precision):
+        net.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss = nn.functional.cross_entropy(net(x), torch.arange(6) % 3)
+        loss.backward()
+        return torch.cat([parameter.grad.flatten() for parameter in net.parameters()])
+
+    whole, rounded = pulls("float32"), pulls("bfloat16")
+    assert nn.functional.cosine_similarity(whole, rounded, dim=0) > 0.99
+    assert (rounded - whole).norm() < 0.1 * whole.norm()
+
+
+def test_products_are_torchs_own_attention():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 4, 7, 8, dtype=torch.bfloat16).unbind()
+    is_told = torch.arange(7) < torch.tensor([[7], [4]])[..., None, None]
+    wanted = bert.mixed(q, k, v, is_told)
+    torch.testing.assert_close(bert.mixed(q.requires_grad_(), k, v, is_told), wanted, atol=0.03, rtol=0.03)

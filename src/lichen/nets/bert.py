@@ -18,6 +18,9 @@ from lichen.core.errors import OptionError
 
 TAKES = "tokens"
 PAD = 0
+SHORT = 128
+"""Tokens up to which plain products train faster in bfloat16 on a CPU: there the way back through torch's
+fused attention took 65 ms of 48 tokens and 88 ms of 96 (32 texts, 12 heads), through products 6 and 17 ms."""
 
 
 class Block(nn.Module):
@@ -36,9 +39,19 @@ class Block(nn.Module):
             part(x_BTD).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
-        mixed_BHTK = functional.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, attn_mask=is_told_B11T)
+        mixed_BHTK = mixed(q_BHTK, k_BHTK, v_BHTK, is_told_B11T)
         x_BTD = self.after_attention(x_BTD + dropout(self.out(mixed_BHTK.transpose(1, 2).flatten(2))))
         return self.after_mlp(x_BTD + dropout(self.down(functional.gelu(self.up(x_BTD)))))
+
+
+def mixed(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, is_told_B11T: Tensor) -> Tensor:
+    """Softmax of q k' / sqrt(K) over what is told, times v."""
+    is_learnt = q_BHTK.requires_grad and q_BHTK.dtype == torch.bfloat16 and q_BHTK.device.type == "cpu"
+    if not is_learnt or q_BHTK.shape[2] > SHORT:
+        return functional.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, attn_mask=is_told_B11T)
+    alike_BHTT = (q_BHTK * q_BHTK.shape[-1] ** -0.5) @ k_BHTK.transpose(-2, -1)
+    alike_BHTT = alike_BHTT.masked_fill(~is_told_B11T, -torch.inf)
+    return functional.softmax(alike_BHTT, -1, dtype=torch.float32).to(v_BHTK.dtype) @ v_BHTK
 
 
 class Bert(nn.Module):
