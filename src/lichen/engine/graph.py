@@ -49,7 +49,7 @@ def onnx_of(model: Model) -> bytes:
     """
     if model.size_bytes > WEIGHT_LIMIT_BYTES:
         raise StepError(f"an ONNX file holds 2 GB at most; this net has {model.size_bytes / 1e9:.1f} GB")
-    return of_module(answering(model), _row(model))
+    return of_module(answering(model), _row(model), longest=_longest(model))
 
 
 def _row(model: Model) -> np.ndarray:
@@ -64,27 +64,31 @@ def _row(model: Model) -> np.ndarray:
     return feeds.blank(model.assets)
 
 
+def _longest(model: Model) -> int | None:
+    """Tokens of a text at most, where shorter ones are asked about as they are; None: all rows are alike."""
+    is_any = feeds.reads_texts(model.assets) and not feeds.tells_tokens(model.assets)
+    return len(feeds.blank(model.assets)) if is_any else None
+
+
 def torch_of(model: Model) -> bytes:
     """The archive of torch.export of a Model, of any number of rows.
 
     Raises:
-        UsageError: it goes on with texts, whose sizes are no arithmetic that an archive may hold.
+        UsageError: it translates texts, token by token.
         StepError: the net does things that a graph cannot say.
     """
-    if feeds.are_packed(model.assets):
-        raise UsageError("models that go on with texts are not written as archives of torch.export",
-                         hint="--format onnx, or openvino")  # fmt: skip
-    return torchfile.written(exported(answering(model), feeds.blank(model.assets)))
+    return torchfile.written(exported(answering(model), _row(model), longest=_longest(model)))
 
 
 def executorch_of(model: Model) -> bytes:
     """The program for phones of a Model, of so many rows at once as memory is planned for.
 
     Raises:
+        UsageError: it translates texts, token by token.
         StepError: the net does things that a graph cannot say, or that no kernel does.
     """
-    rows = executorchfile.MAX_ROWS
-    return executorchfile.written(exported(answering(model), feeds.blank(model.assets), rows))
+    rows, longest = executorchfile.MAX_ROWS, _longest(model)
+    return executorchfile.written(exported(answering(model), _row(model), rows, longest=longest))
 
 
 def answering(model: Model) -> Answering:
@@ -92,13 +96,17 @@ def answering(model: Model) -> Answering:
     return Answering(backend.module_of(model), task_of(model.task), model.assets).eval()
 
 
-def of_module(module: nn.Module, row: np.ndarray) -> bytes:
-    """The ONNX file of a module that takes batches of such rows, as `feeds.blank` gives them."""
+def of_module(module: nn.Module, row: np.ndarray, *, longest: int | None = None) -> bytes:
+    """The ONNX file of a module that takes batches of such rows, as `feeds.blank` gives them.
+
+    Args:
+        longest: rows are texts of any length up to this; None: all are as long as the row.
+    """
     pixels = _first_call(module, row)
     try:
         with quietly(), torch.random.fork_rng([]):
             made = torch.onnx.export(
-                module, (pixels,), dynamo=True, dynamic_shapes=(_open(row, torch.export.Dim(ROWS)),),
+                module, (pixels,), dynamo=True, dynamic_shapes=(_open(torch.export.Dim(ROWS), longest),),
                 input_names=[INPUT], output_names=[OUTPUT], opset_version=onnxfile.OPSET, verbose=False,
             )  # fmt: skip
     except ImportError as error:
@@ -109,11 +117,13 @@ def of_module(module: nn.Module, row: np.ndarray) -> bytes:
     return plain(made.model_proto)
 
 
-def exported(module: nn.Module, row: np.ndarray, max_rows: int | None = None) -> ExportedProgram:
+def exported(
+    module: nn.Module, row: np.ndarray, max_rows: int | None = None, *, longest: int | None = None
+) -> ExportedProgram:
     """What torch.export says of a module that takes batches of such rows.
 
     Args:
-        max_rows: that are ever asked about at once; None: any number.
+        max_rows: that are ever asked about at once; None: any number. longest: as `of_module`.
     """
     _first_call(module, row)
     # Traced with 2 of 32 rows, XNNPACK would plan for 15.
@@ -121,16 +131,17 @@ def exported(module: nn.Module, row: np.ndarray, max_rows: int | None = None) ->
     rows = torch.export.Dim(ROWS, min=1, max=max_rows)
     try:
         with quietly(), torch.random.fork_rng([]), torch.no_grad():
-            return torch.export.export(module, (pixels,), dynamic_shapes=(_open(row, rows),))
+            return torch.export.export(module, (pixels,), dynamic_shapes=(_open(rows, longest),))
     except (RuntimeError, ValueError, TypeError, AssertionError, LookupError, AttributeError,
             torch._dynamo.exc.TorchDynamoException) as error:  # fmt: skip
         raise _unsayable(error) from error
 
 
-def _open(row: np.ndarray, rows: Any) -> dict[int, Any]:
+def _open(rows: Any, longest: int | None) -> dict[int, Any]:
     """What a graph leaves open: how many rows there are and, of texts, how many tokens the longest has."""
-    is_text = row.ndim == 1 and row.dtype == np.int32 and len(row) > FEWEST
-    return {0: rows, 1: torch.export.Dim(TOKENS, min=FEWEST, max=len(row))} if is_text else {0: rows}
+    if longest is None or longest <= FEWEST:
+        return {0: rows}
+    return {0: rows, 1: torch.export.Dim(TOKENS, min=FEWEST, max=longest)}
 
 
 def _first_call(module: nn.Module, row: np.ndarray) -> Tensor:

@@ -18,9 +18,8 @@ from lichen.data import packing, pairing, tokenizer, tokens
 from lichen.data.files import read_bytes
 from lichen.data.tokenizer import PAD
 
-FEWEST = 3
-"""Tokens that a graph is asked about at least: one alone would be a case of its own when it is written, and
-of rows that tell what follows the last is not read."""
+FEWEST = 2
+"""Tokens that a graph is asked about at least: one alone would be a case of its own when it is written."""
 
 
 def trimmed(rows_BT: np.ndarray, fewest: int = FEWEST) -> np.ndarray:
