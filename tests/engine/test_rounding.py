@@ -26,16 +26,21 @@ def test_no_number_is_farther_off_than_half_a_step_of_its_group(bits, group):
     assert np.abs(found.whole() - held).max() <= 0.5 * steps_NJ.max() + 1e-6
 
 
-def test_a_scale_that_was_searched_for_leaves_less_error_than_the_range(monkeypatch):
+@pytest.mark.parametrize(("power", "less"), [(1, 0.9), (3, 0.96)])
+def test_a_scale_that_was_searched_for_leaves_less_error_than_the_range(monkeypatch, power, less):
+    """In no group more. Four bits do best on normal numbers cut off at 2.5 deviations (Banner et al. 2019),
+    of 256 the farthest lies at 2.8; the farthest of cubes of them are worth nearly their whole range."""
     torch.manual_seed(2)
-    matrix = torch.randn(64, 256) ** 3
+    matrix = torch.randn(64, 256) ** power
 
     def error():
-        return float((torch.from_numpy(rounding.nearest(matrix, 4, 64).whole()) - matrix).square().mean())
+        found = torch.from_numpy(rounding.nearest(matrix, 4, 256).whole())
+        return (found - matrix).square().sum(1).numpy()
 
     searched = error()
     monkeypatch.setattr(rounding, "SHRINKS", (1.0,))
-    assert searched < 0.99 * error()
+    whole = error()
+    assert (searched <= whole * (1 + 1e-6)).all() and searched.sum() < less * whole.sum()
 
 
 def test_what_a_layer_answers_changes_less_by_columns_in_turn():
