@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from languages import drawn
+from torch.nn import functional
 
 from lichen.core.errors import UsageError
 from lichen.data import tokenizer
@@ -17,19 +18,73 @@ def model():
     return drawn(size=300, width=64, mlp="swiglu", qk_norm=False, num_kv_heads=1)
 
 
+def rows():
+    found = np.random.default_rng(0).integers(3, 200, (4, 25)).astype(np.int32)
+    found[:, 0] = 1
+    return found
+
+
 def losses(model):
-    rows = np.random.default_rng(0).integers(3, 200, (4, 25)).astype(np.int32)
-    rows[:, 0] = 1
-    return answer.logits(model, rows)
+    return answer.logits(model, rows())
 
 
-@pytest.mark.parametrize(("kind", "apart"), [("f32", 0), ("f16", 1e-3), ("q8_0", 0.03), ("q4_0", 0.2)])
-def test_each_kind_tells_as_well_as_its_bits_allow(model, tmp_path, kind, apart):
+HALF = 2.0**-11
+"""By how much of itself a number changes at most when it becomes a float of 16 bits."""
+SMALLEST = 2.0**-25
+"""Or by this much, where it is so small that such floats lie evenly."""
+
+
+def farthest(name, numbers, kind):
+    """How far each weight of a kind may be from what it was: half a step of its 32, and their scale's own."""
+    if name in ("tokens.weight", "head.weight") and kind == "q4_0":
+        kind = "q8_0"
+    if kind == "f32" or numbers.ndim == 1:
+        return np.zeros_like(numbers)
+    if kind == "f16" or numbers.shape[1] % 32:
+        return np.maximum(HALF * np.abs(numbers), SMALLEST)
+    of_block = np.abs(numbers).reshape(len(numbers), -1, 32).max(-1, keepdims=True).repeat(32, -1)
+    step = of_block / (127 if kind == "q8_0" else 8)
+    # Of 16 numbers the one opposite the farthest is missing: what would be it is a whole step off.
+    return ((0.5 if kind == "q8_0" else 1.0) * step + HALF * of_block).reshape(numbers.shape)
+
+
+def slopes(model):
+    """By weight, how the mean loss of the rows changes with it."""
+    net, x = backend.module_of(model), torch.from_numpy(rows()).long()
+    for parameter in net.parameters():
+        parameter.requires_grad_()
+    functional.cross_entropy(net(x[:, :-1]).transpose(1, 2), x[:, 1:]).backward()
+    found = {name: parameter.grad.double().numpy() for name, parameter in net.named_parameters()}
+    net.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("kind", ggufwriting.KINDS)
+def test_no_weight_is_farther_off_than_its_bits_say_and_losses_follow(model, tmp_path, kind):
     path = tmp_path / "model.gguf"
     ggufwriting.write(model, path, kind)
-    found = losses(ggufwriting.read(path, model)) - losses(model)
-    assert abs(float(found.mean())) <= apart
+    read = ggufwriting.read(path, model)
+    expected, most, by_slope = 0.0, 0.0, slopes(model)
+    for name, array in model.weights().items():
+        was, now = (one.astype(np.float64) for one in (array.numpy(), read.weights()[name].numpy()))
+        may = farthest(name, was, kind)
+        assert (np.abs(now - was) <= may * (1 + 1e-6)).all(), name
+        expected += float((by_slope[name] * (now - was)).sum())
+        most += float(np.abs(by_slope[name] * may).sum())
+    found = losses(read) - losses(model)
     assert (np.abs(found).max() == 0) == (kind == "f32")
+    assert abs(float(found.mean())) <= most
+    if kind == "f16":  # so little that losses are as good as straight lines
+        assert float(found.mean()) == pytest.approx(expected, rel=0.1, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["f16", "q8_0"])
+def test_a_weight_that_is_a_step_off_would_be_seen(model, tmp_path, kind):
+    """A planted defect: a matrix is a hundredth too large, as by a scale that was rounded."""
+    ggufwriting.write(model, tmp_path / "model.gguf", kind)
+    array = ggufwriting.read(tmp_path / "model.gguf", model).weights()["blocks.0.mlp.up.weight"].numpy()
+    was = model.weights()["blocks.0.mlp.up.weight"].numpy()
+    assert (np.abs(array * 1.01 - was) > farthest("up", was, kind)).any()
 
 
 def test_fewer_bits_are_fewer_bytes(model, tmp_path):
