@@ -14,22 +14,40 @@ import numpy as np
 import torch
 from torch import nn
 
-from lichen.engine import heads
+from lichen.engine import heads, observations
 from lichen.nets.mlp import MLP
 
 Act = Callable[[np.ndarray], np.ndarray]
 NUM_SMALL = 100_000
 """Weights up to which numpy is quicker."""
+AT_ONCE = 1024
+"""Rows that torch is asked about at once: what a net makes of a picture on its way is larger than it."""
 
 
 def outputs_of(module: nn.Module) -> Act:
-    """float32 (N, O) -> float32 (N, K), always by the weights that the module has at the time."""
+    """(N, O) -> float32 (N, K), always by the weights that the module has at the time.
+
+    Where these live is looked up when it is first asked: until then a module may move.
+    """
+    found: list[Act] = []
+
+    def act(x_NO: np.ndarray) -> np.ndarray:
+        if not found:
+            found.append(_by_layers(module) or _by_torch(module))
+        return found[0](x_NO)
+
+    return act
+
+
+def _by_layers(module: nn.Module) -> Act | None:
+    """By numpy; None where torch is quicker."""
     layers = _layers(module)
     is_small = sum(parameter.numel() for parameter in module.parameters()) <= NUM_SMALL
     if layers is None or not is_small or next(module.parameters()).device.type != "cpu":
-        return _by_torch(module)
+        return None
 
     def act(x_NO: np.ndarray) -> np.ndarray:
+        x_NO = x_NO if x_NO.dtype == np.float32 else observations.floats(torch.from_numpy(x_NO)).numpy()
         for layer in layers:
             x_NO = layer(x_NO)
         return x_NO
@@ -42,7 +60,9 @@ def _by_torch(module: nn.Module) -> Act:
 
     def act(x_NO: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return module(torch.from_numpy(x_NO).to(device).float()).cpu().numpy()
+            parts = [module(observations.floats(part_BO.to(device))).cpu()
+                     for part_BO in torch.from_numpy(x_NO).split(AT_ONCE)]  # fmt: skip
+            return (parts[0] if len(parts) == 1 else torch.cat(parts)).numpy()
 
     return act
 

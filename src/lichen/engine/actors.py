@@ -83,7 +83,7 @@ def drawing(agent: ActorCritic, draws: np.random.Generator, num_steps: int, num_
             return done_N, done_N
 
         return discrete
-    noise_TNK = draws.standard_normal(shape, np.float32) * np.exp(agent.log_std_K.detach().numpy())
+    noise_TNK = draws.standard_normal(shape, np.float32) * np.exp(agent.log_std_K.detach().cpu().numpy())
 
     def continuous(seen_NO: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
         drawn_NK = agent.outputs(seen_NO) + noise_TNK[step]

@@ -25,7 +25,7 @@ class Gradient:
     Args:
         compute: (x, y) -> loss.
         batch_size: of the batches to be recorded; 0: none are, for `compute` may depend on more than the
-            batch, the weights and torch's generator.
+            batch, the weights and torch's generator. None are either where weights live elsewhere.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Gradient:
     ) -> None:
         self.compute = compute
         self.parameters = parameters
-        self.batch_size = batch_size
+        self.batch_size = batch_size if all(one.device.type == "cpu" for one in parameters) else 0
         self.tape: Tape | None = None
         self.is_trusted = False
 

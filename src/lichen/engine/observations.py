@@ -16,14 +16,24 @@ from torch import Tensor
 from lichen.core.errors import DataError
 from lichen.engine.normaliser import LIMIT
 
+WHITE = 255.0
+"""What the bytes of a picture are shares of."""
+
+
+def floats(x: Tensor) -> Tensor:
+    """What a net takes while it learns: numbers as they are, the bytes of pictures as shares of white."""
+    return x.float() / WHITE if x.dtype == torch.uint8 else x.float()
+
 
 def inputs(batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
-    """float32 (N, ...) -> the same in deviations from the mean, where the policy keeps these."""
+    """float32 (N, ...) -> the same in deviations from the mean, where the policy keeps these.
+
+    One mean and one deviation are those of every number.
+    """
     if "mean" not in assets:
         return batch.float()
-    mean, std = (
-        torch.tensor(assets[name], device=batch.device).reshape(batch.shape[1:]) for name in ("mean", "std")
-    )
+    shape = batch.shape[1:] if len(assets["mean"]) > 1 else ()
+    mean, std = (torch.tensor(assets[name], device=batch.device).reshape(shape) for name in ("mean", "std"))
     return ((batch.float() - mean) / std).clamp(-LIMIT, LIMIT)
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from lichen.core.environment import Environment
 from lichen.core.errors import UsageError
 from lichen.core.model import Model
-from lichen.engine import actions, architecture, backend, heads
+from lichen.engine import actions, architecture, backend, heads, observations
 from lichen.engine.scales import Scales
 
 TASK = "control"
@@ -67,7 +67,11 @@ def model_of(
 ) -> Model:
     """The Model that acts: a net, what it may do, and how what it saw and earned was measured."""
     assets = actions.assets(environment, bound=bound)
+    if environment.observation["dtype"] == "uint8":
+        assets.update(mean=[0.0], std=[observations.WHITE])
     if scales:
+        assets.update(reward_scale=float(scales.earned.scale))
+    if scales and scales.seen:
         mean, std = (part.reshape(-1).tolist() for part in (scales.seen.shift, scales.seen.scale))
-        assets.update(mean=mean, std=std, reward_scale=float(scales.earned.scale))
+        assets.update(mean=mean, std=std)
     return backend.wrap(module.to("cpu").eval(), task=TASK, assets=assets)

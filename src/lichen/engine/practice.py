@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from lichen.core.environment import Environment
 from lichen.core.progress import Run
 from lichen.data import environments
-from lichen.engine import execution, optimizers, retry, rollout, schedules
+from lichen.engine import execution, observations, optimizers, retry, rollout, schedules
 from lichen.engine.acting import Act
 from lichen.engine.backend import array_of, tensor_of
 from lichen.engine.execution import Execution
@@ -123,7 +123,7 @@ class Practice:
     def act(self, act: rollout.Act, num_steps: int) -> Rollout:
         """Acts, and counts the episodes that ended; what happened is told as the environment tells it."""
         if self.scales:
-            self.scales.seen.settle()
+            self.scales.settle()
         found = self.stage.rollout(_through(self.scales, act), num_steps)
         self.counted.append((found.returns, found.lengths))
         if self.scales:
@@ -131,12 +131,16 @@ class Practice:
         return found
 
     def measured(self, found: Rollout) -> Rollout:
-        """What happened as the agent sees it; pictures become numbers."""
-        return self.scales.measured(found) if self.scales else found.in_floats()
+        """What happened as the agent sees it; pictures stay bytes until a net takes them."""
+        return self.scales.measured(found) if self.scales else found
 
     def measured_rows(self, x_UB2O: Tensor, y_UBQ: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of a replay as the agent sees them now."""
         return self.scales.measured_rows(x_UB2O, y_UBQ) if self.scales else (x_UB2O, y_UBQ)
+
+    def taken(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows where the agent lives, as its nets take them."""
+        return observations.floats(x.to(self.run.device)), y.to(self.run.device)
 
     def descend(self, gradient: Gradient, x: Tensor, y: Tensor) -> float:
         """One step of the optimizer; the loss.
@@ -145,7 +149,7 @@ class Practice:
             Fell: the loss or a gradient was not finite; the weights are untouched.
         """
         optimizer = self.trainee.optimizer
-        loss = gradient(x, y).item()
+        loss = gradient(*self.taken(x, y)).item()
         if not (math.isfinite(loss) and are_sound(gradient.parameters, self.plan.clip)):
             optimizer.zero_grad()
             raise Fell(loss if not math.isfinite(loss) else math.nan)
@@ -199,7 +203,7 @@ def begin(
 
 def _through(scales: Scales | None, act: rollout.Act) -> rollout.Act:
     """Acts on what copies see in the scales that are in force."""
-    return act if scales is None else lambda seen_NO, step: act(scales.seen.normalised(seen_NO), step)
+    return act if scales is None else lambda seen_NO, step: act(scales.normalised(seen_NO), step)
 
 
 def practise(practice: Practice, round: Callable[[Practice], Mapping[str, float]]) -> None:

@@ -30,8 +30,12 @@ class Replay:
     place: Tensor
 
     @classmethod
-    def of(cls, num_rows: int, shape: Sequence[int], num_numbers: int = 1) -> Replay:
-        return cls(x_C2O=torch.zeros(num_rows, 2, *shape), y_CQ=torch.ones(num_rows, num_numbers + 3),
+    def of(
+        cls, num_rows: int, shape: Sequence[int], num_numbers: int = 1, *, dtype: str = "float32"
+    ) -> Replay:
+        """An empty one; pictures stay bytes."""
+        rows_C2O = torch.zeros(num_rows, 2, *shape, dtype=getattr(torch, dtype))
+        return cls(x_C2O=rows_C2O, y_CQ=torch.ones(num_rows, num_numbers + 3),
                    priority_C=torch.ones(num_rows), place=torch.zeros((), dtype=torch.int64))  # fmt: skip
 
     def tensors(self) -> dict[str, Tensor]:
@@ -55,7 +59,7 @@ class Replay:
         columns = [part.reshape(len(seen_SO), -1)[fits] for part in (actions, rewards_S, discounts_S)]
         told_SQ = torch.from_numpy(np.concatenate(columns, 1).astype(np.float32))
         places = torch.from_numpy((int(self.place) + np.arange(len(told_SQ))) % len(self.y_CQ))
-        self.x_C2O[places] = torch.from_numpy(np.stack([seen_SO, nexts_SO], 1)[fits].astype(np.float32))
+        self.x_C2O[places] = torch.from_numpy(np.stack([seen_SO, nexts_SO], 1)[fits])
         self.y_CQ[places, :-1] = told_SQ
         self.priority_C[places] = self.priority_C[: max(1, self.num_rows)].max()
         self.place.add_(len(told_SQ))

@@ -6,7 +6,7 @@ Shapes: T steps, N copies, S = T * N in the order of time, O numbers of an obser
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,11 +47,6 @@ class Rollout:
     @property
     def num_steps(self) -> int:
         return self.rewards.size
-
-    def in_floats(self) -> Rollout:
-        """The same, what was seen in float32, as nets take it."""
-        seen, nexts = (part.astype(np.float32, copy=False) for part in (self.seen, self.nexts))
-        return replace(self, seen=seen, nexts=nexts)
 
     def real(self) -> np.ndarray:
         """int64: the numbers of the rows to learn from, steps and copies flattened."""

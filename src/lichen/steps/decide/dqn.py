@@ -100,7 +100,8 @@ def dqn(
             torch.default_generator.manual_seed(seed)
             heads.replace(own, "dueling", num_actions)
     agent = Agent(own)
-    kept = Replay.of(replay, environment.observation["shape"])
+    about = environment.observation
+    kept = Replay.of(replay, about["shape"], dtype=about["dtype"])
     scales = Scales(environment, num_envs, discount) if normalise else None
     plan = Plan(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
@@ -132,7 +133,8 @@ def dqn(
         if priority:
             rows_R = np.unique(chosen_UB)
             told = goes.measured_rows(*kept.batches(rows_R, np.ones(len(rows_R), np.float32)))
-            kept.judge(rows_R, errors(agent, *told, is_double=is_double).detach().abs() + LEAST)
+            wrong_R = errors(agent, *goes.taken(*told), is_double=is_double)
+            kept.judge(rows_R, wrong_R.detach().abs().cpu() + LEAST)
         return {"loss": float(np.mean(losses)), "epsilon": epsilon}
 
     practice.practise(goes, round)

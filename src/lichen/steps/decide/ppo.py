@@ -122,7 +122,9 @@ def experience(
     x_SO = torch.from_numpy(np.ascontiguousarray(seen_SO))
     columns = (normal_TN, advantages_TN + values_TN, real_TN, np.full(real_TN.shape, reach))
     told = [torch.from_numpy(column.reshape(-1, 1).astype(np.float32)) for column in columns]
-    return x_SO, torch.cat([done_SX, agent.log_odds(agent.policy(x_SO), done_SX), *told], 1)
+    outputs_SK, place = torch.from_numpy(agent.outputs(seen_SO)), agent.spread.device
+    odds_S1 = agent.log_odds(outputs_SK.to(place), done_SX.to(place)).cpu()
+    return x_SO, torch.cat([done_SX, odds_S1, *told], 1)
 
 
 def advantages(

@@ -202,10 +202,9 @@ def actor(agent: Agent, draws: np.random.Generator, shape: tuple[int, int], *, i
 
     def act(seen_NO: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
         if is_warm:
+            given = (torch.from_numpy(part).to(agent.log_heat.device) for part in (seen_NO, noise_TNA[step]))
             with torch.inference_mode():
-                action_NA = agent.drawn(torch.from_numpy(seen_NO), torch.from_numpy(noise_TNA[step]))[
-                    0
-                ].numpy()
+                action_NA = agent.drawn(*given)[0].cpu().numpy()
         else:
             action_NA = random_TNA[step]
         return actions.within(action_NA, agent.range["low"], agent.range["high"]), action_NA
