@@ -116,6 +116,15 @@ def test_the_history_says_what_training_episodes_returned():
     assert all(math.isfinite(point["loss"]) for point in told)
 
 
+def test_a_long_history_is_thinned_but_tells_of_every_judging(monkeypatch):
+    monkeypatch.setattr(practice, "POINTS", 2)
+    run = Quiet()
+    learnt("ppo", run)
+    assert [point["epoch"] for point in run.history()] == [3, 5, 6, 9, 10]
+    judged = [point["epoch"] for point in run.history() if "judged_return" in point]
+    assert judged == [3, 6, 9, 10]
+
+
 def test_learning_stops_at_a_goal_and_the_choice_is_recorded():
     run = Quiet()
     learnt("ppo", run, goal=5.0, num_steps=100_000, judge_every=64)

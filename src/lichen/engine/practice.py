@@ -281,9 +281,10 @@ def _is_reached(practice: Practice) -> bool:
 
 
 def _report(practice: Practice, figures: Mapping[str, float], rate: float) -> None:
-    """A point of the history every so often, and a pulse for who watches."""
+    """A point of the history every so often and whenever it was judged, and a pulse for who watches."""
     plan, step = practice.plan, practice.trainee.step
-    if step % max(1, plan.num_rounds // POINTS) == 0 or step == plan.num_rounds:
+    is_due = step % max(1, plan.num_rounds // POINTS) == 0 or step == plan.num_rounds
+    if is_due or "judged_return" in figures:
         returns = [one for returns, _ in practice.counted for one in returns]
         lengths = [one for _, lengths in practice.counted for one in lengths]
         practice.counted.clear()
