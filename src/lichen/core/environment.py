@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 BOARDS = "lichen.data.boards"
 """Where board games become environments; their rules are another package's."""
+ARCADE = "lichen.data.arcade"
+"""Where games of a console do; they are another package's too."""
+RULES = {BOARDS: "pettingzoo", ARCADE: "ale_py"}
 LIBRARY = "gymnasium/"
 """What the addresses of registered environments begin with; others are a user's `module:Env`."""
 
@@ -81,7 +84,7 @@ class Environment(Value):
         """The modules whose code decides what happens in it."""
         named = [self.address.removeprefix(LIBRARY), *(one["name"] for one in self.wrappers)]
         own = [name.partition(":")[0] for name in named if ":" in name]
-        played = ["pettingzoo"] if BOARDS in own else []
+        played = [RULES[name] for name in own if name in RULES]
         return ["lichen.engine.episodes", "gymnasium", *played, *own]
 
     def play(self, policy: Model | Program, *, split: str, episodes: int, device: str = "cpu") -> Scores:

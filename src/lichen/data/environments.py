@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lichen.core import find
-from lichen.core.environment import BOARDS, LIBRARY, Environment
+from lichen.core.environment import ARCADE, BOARDS, LIBRARY, Environment
 from lichen.core.errors import (
     LichenError,
     MachineError,
@@ -45,6 +45,8 @@ OUTSIDE = ("RecordVideo", "HumanRendering")
 LIMIT = "max_episode_steps"
 GAMES = "pettingzoo/"
 """What the names of board games begin with."""
+CONSOLE = "ALE/"
+"""What the names of a console's games begin with."""
 PICTURES = "rgb_array"
 """How Gymnasium calls drawing into an array."""
 Env = gymnasium.Env
@@ -206,8 +208,13 @@ def look_at(
     """
     if name.startswith(GAMES):
         name, options = f"{BOARDS}:Board", {"game": name.removeprefix(GAMES), **options}
+    if name.startswith(CONSOLE):
+        game = find.load(f"{ARCADE}:game_of")(name)
+        name, options = f"{ARCADE}:Arcade", {"game": game, **options}
     address = address_of(name)
-    if max_steps is not None and address.startswith(LIBRARY):
+    if max_steps is not None and address == f"{ARCADE}:Arcade":
+        options = {**options, "max_steps": max_steps}
+    elif max_steps is not None and address.startswith(LIBRARY):
         options = {**options, LIMIT: max_steps}
     elif max_steps is not None:
         wrappers = [{"name": "TimeLimit", "options": {LIMIT: max_steps}}, *wrappers]
@@ -313,24 +320,30 @@ def _loaded(address: str) -> Any:
 
 def _maker(environment: Environment, render_mode: str | None = None) -> Callable[[], Any]:
     """What builds one copy, wrapped."""
-    address, options = environment.address, dict(environment.options)
-    options |= {"render_mode": render_mode} if render_mode else {}
+    address, plain = environment.address, dict(environment.options)
+    options = plain | ({"render_mode": render_mode} if render_mode else {})
     wrappers = [(_wrapper(one["name"]), dict(one["options"])) for one in environment.wrappers]
     if address.startswith(LIBRARY):
         _spec(address)
         build = lambda: gymnasium.make(address.removeprefix(LIBRARY), **options)  # noqa: E731
     else:
         kind = _users_own(address)
-        if issubclass(kind, VectorEnv):
-            raise UsageError(f"`{address}` is a vector environment, which takes no wrappers")
-        build = lambda: kind(**options)  # noqa: E731
+        if not issubclass(kind, VectorEnv):
+            build = lambda: kind(**options)  # noqa: E731
+        elif hasattr(kind, "one"):
+            build = lambda: kind.one(plain, render_mode)  # noqa: E731
+        else:
+            raise UsageError(
+                f"`{address}` is a vector environment, which takes no wrappers",
+                hint="where it has a function one(options, render_mode), that builds a copy to be wrapped",
+            )
 
     def made() -> Any:
         env = build()
         for wrapper, given in wrappers:
             env = wrapper(env, **given)
-        plain = isinstance(env.observation_space, spaces.Box)
-        return env if plain else gymnasium.wrappers.FlattenObservation(env)
+        is_box = isinstance(env.observation_space, spaces.Box)
+        return env if is_box else gymnasium.wrappers.FlattenObservation(env)
 
     return made
 
