@@ -27,6 +27,7 @@ SECTIONS = (
     "frontier",
     "curves",
     "ablation",
+    "search",
     "generation",
     "quality",
     "samples",

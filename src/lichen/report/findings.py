@@ -63,6 +63,8 @@ class Findings:
     """The last study of compression that began with this value or found it."""
     headstart: Mapping[str, Any] | None
     """What the pretrained weights were worth, where that was studied."""
+    search: Mapping[str, Any] | None
+    """Which way to choose something of this life found the best, where that was studied."""
     orders: Mapping[str, Any] | None
     """How much the order of a prompt's demonstrations decides, where that was studied."""
     beside: Mapping[str, Any] | None
@@ -122,6 +124,7 @@ def gather(value: Value, session: Session) -> Findings:
         ablation=_study("ablate", value, told),
         compression=_study("compress", value, told),
         headstart=_study("headstart", value, told),
+        search=_study("search", value, told) or _study_of("search", calls, told),
         orders=_study("orders", value, told) or _study_of("orders", calls, told),
         beside=_study("beside", value, told),
         samples={call.id: _samples(call, told) for call in calls},

@@ -21,6 +21,7 @@ from lichen.report import (
     prompting,
     quality,
     samples,
+    search,
     style,
     verdict,
 )
@@ -35,6 +36,7 @@ PARTS = (
     beside.beside,
     curves.curves,
     curves.ablation,
+    search.search,
     film.film,
     generation.generation,
     prompting.prompting,
@@ -56,6 +58,7 @@ LINKS = (
     ("beside", "beside"),
     ("curves", "training"),
     ("ablation", "ablation"),
+    ("search", "search"),
     ("episode", "episode"),
     ("generation", "generation"),
     ("prompt", "prompt"),
