@@ -84,9 +84,9 @@ def described(facts: Mapping[str, Any]) -> str:
     """One machine in a line."""
     if not facts:
         return "not recorded"
-    flags = ", ".join(facts.get("flags", []))
+    flags, cores = ", ".join(facts.get("flags", [])), facts.get("cores", "?")
     return (
-        f"{facts.get('cpu', 'unknown processor')}, {facts.get('cores', '?')} cores, "
+        f"{facts.get('cpu', 'unknown processor')}, {cores} core{'' if cores == 1 else 's'}, "
         f"{facts.get('system', '')} "
         f"{facts.get('machine', '')}, Python {facts.get('python', '?')}{f'; {flags}' if flags else ''}"
     )
