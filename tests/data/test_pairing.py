@@ -5,7 +5,7 @@ import pytest
 import torch
 from translations import pairs
 
-from lichen.data import batches, pairing, tokenizer
+from lichen.data import batches, pairing, stored, tokenizer
 from lichen.data.buckets import Buckets
 from lichen.data.tokenizer import END, PAD
 
@@ -48,7 +48,7 @@ def test_a_text_that_does_not_fit_is_cut_without_an_end(rows):
 
 def test_rows_are_the_same_read_at_once_or_some_at_a_time(rows, monkeypatch):
     whole, lengths = rows.whole(), rows.lengths()
-    monkeypatch.setattr(pairing.stored, "KEPT", pairing.stored.Kept(10**9))
+    monkeypatch.setattr(stored, "KEPT", stored.Kept(10**9))
     monkeypatch.setattr(pairing.Pairs, "fits", lambda *_: False)
     assert (rows.batch([5, 2, 5]) == whole[[5, 2, 5]]).all()
     assert (rows.lengths() == lengths).all()

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from lichen.core.errors import DataError
-from lichen.data import conversations, draws, packing, stored
+from lichen.data import conversations, draws, packing
 from lichen.data.chat import Chat
 from lichen.data.conversations import Message
+from lichen.data.numbered import Numbered
 from lichen.data.packing import Plan
 from lichen.data.texts import Texts
 from lichen.data.tokenizer import PAD
@@ -47,7 +48,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dialogues:
+class Dialogues(Numbered):
     """One split of conversations as packed rows; of preferences, what was chosen.
 
     `targets` are int32 (N, T, 2): of each token to be told the number of its conversation and how many bytes
@@ -62,16 +63,16 @@ class Dialogues:
     length: int
 
     @property
-    def split(self) -> str:
-        return self.rows.split
-
-    @property
     def num_rows(self) -> int:
         return self.plan.num_rows
 
     @property
-    def is_uniform(self) -> bool:
-        return True
+    def num_numbers(self) -> int:
+        return 2 * self.length
+
+    @property
+    def reading(self) -> str:
+        return self.chat.digest
 
     @property
     def ids(self) -> np.ndarray:
@@ -96,22 +97,9 @@ class Dialogues:
         found_NT2[(*place, 1)] = sizes_V[told_NT[place]]
         return found_NT2
 
-    def fits(self, size: int | None = None) -> bool:
-        """Whether the whole split may stay in memory."""
-        return 8 * self.length * self.num_rows <= stored.RESIDENT_BYTES
-
-    def whole(self, size: int | None = None) -> np.ndarray:
-        """int32 (N, 2, T), made once per process: to be read, never written."""
-        return self._kept("rows", lambda: self._filled(np.arange(self.num_rows)), self.length)
-
-    def batch(self, indices: Any, size: int | None = None) -> np.ndarray:
-        """int32 (B, 2, T) of some rows."""
-        chosen = np.asarray(indices, dtype=np.int64)
-        return self.whole()[chosen] if self.fits() else self._filled(chosen)
-
     @property
     def plan(self) -> Plan:
-        return self._kept("plan", lambda: packing.plan(self._lengths(), self.length), self.length)
+        return self.kept("plan", lambda: packing.plan(self._lengths(), self.length), self.length)
 
     def describe(self, row: int) -> str:
         """A row's first conversation, as errors show it."""
@@ -126,14 +114,7 @@ class Dialogues:
     @property
     def stream(self) -> Stream:
         """Every conversation, encoded once per process."""
-        return self._kept("stream", lambda: encoded(self.rows, self.chat, conversations.chosen))
-
-    def _kept(self, what: str, make: Callable[[], Any], *more: int) -> Any:
-        key = (self.rows.identity, self.split, self.chat.digest, "dialogues", what, *more)
-        if (found := stored.KEPT.get(key)) is None:
-            found = make()
-            stored.KEPT.put(key, found)
-        return found
+        return self.kept("stream", lambda: encoded(self.rows, self.chat, conversations.chosen))
 
     def _lengths(self) -> np.ndarray:
         """int64 (D,): tokens read of each conversation; 0 where no answer is left within a row."""
@@ -145,7 +126,7 @@ class Dialogues:
             )
         return found_D
 
-    def _filled(self, chosen: np.ndarray) -> np.ndarray:
+    def made(self, chosen: np.ndarray) -> np.ndarray:
         """int32 (B, 2, T) of these rows."""
         pieces, row_P = self.plan.pieces(chosen)
         found_B2T = np.full((len(chosen), 2, self.length), PAD, np.int32)

@@ -52,12 +52,11 @@ class Observations(stored.Stored):
         return self._rows()[:, prod(self.shape) :] if self.num_numbers else self.targets
 
     def _rows(self) -> np.ndarray:
-        key = (self.identity, self.split, "observations")
-        if (kept := stored.KEPT.get(key)) is None:
-            found = np.asarray(self.encoded(np.arange(self.num_rows)))
-            kept = np.ascontiguousarray(found).view("<f4").astype(np.float32, copy=False)
-            stored.KEPT.put(key, kept)
-        return kept
+        return stored.KEPT.made((self.identity, self.split, "observations"), self._read)
+
+    def _read(self) -> np.ndarray:
+        found = np.asarray(self.encoded(np.arange(self.num_rows)))
+        return np.ascontiguousarray(found).view("<f4").astype(np.float32, copy=False)
 
 
 def dataset(

@@ -11,14 +11,14 @@ Shapes: N rows, T tokens read of a row, D documents, P pieces, S tokens of the s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lichen.core.errors import DataError
-from lichen.data import draws, stored
+from lichen.data import draws
+from lichen.data.numbered import Numbered
 from lichen.data.texts import Texts
 from lichen.data.tokenizer import PAD, Tokenizer
 
@@ -99,7 +99,7 @@ def spread(plan: Plan, pieces: np.ndarray, row_P: np.ndarray) -> tuple[np.ndarra
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Packs:
+class Packs(Numbered):
     """One split of texts as packed rows: `length` tokens to read, and the one after them.
 
     `targets` are int32 (N, T, 2): of each token to be told the number of its document and how many bytes it
@@ -111,16 +111,16 @@ class Packs:
     length: int
 
     @property
-    def split(self) -> str:
-        return self.rows.split
-
-    @property
     def num_rows(self) -> int:
         return self.plan.num_rows
 
     @property
-    def is_uniform(self) -> bool:
-        return True
+    def num_numbers(self) -> int:
+        return self.length + 1
+
+    @property
+    def reading(self) -> str:
+        return self.tokenizer.digest
 
     @property
     def ids(self) -> np.ndarray:
@@ -132,19 +132,6 @@ class Packs:
     @property
     def targets(self) -> np.ndarray:
         return self.told(np.arange(self.num_rows))
-
-    def fits(self, size: int | None = None) -> bool:
-        """Whether the whole split may stay in memory."""
-        return 4 * (self.length + 1) * self.num_rows <= stored.RESIDENT_BYTES
-
-    def whole(self, size: int | None = None) -> np.ndarray:
-        """int32 (N, T + 1), made once per process: to be read, never written."""
-        return self._kept("rows", lambda: self._filled(np.arange(self.num_rows)))
-
-    def batch(self, indices: Any, size: int | None = None) -> np.ndarray:
-        """int32 (B, T + 1) of some rows."""
-        chosen = np.asarray(indices, dtype=np.int64)
-        return self.whole()[chosen] if self.fits() else self._filled(chosen)
 
     def told(self, indices: Any) -> np.ndarray:
         """int32 (B, T, 2) of some rows: document and bytes of each token to be told; -1: none is."""
@@ -163,23 +150,16 @@ class Packs:
 
     @property
     def plan(self) -> Plan:
-        return self._kept("plan", lambda: plan(self._lengths(), self.length))
+        return self.kept("plan", lambda: plan(self._lengths(), self.length), self.length)
 
     def describe(self, row: int) -> str:
         """Where a row begins, as errors show it."""
         document, place = self._places(self.plan.start_P[self.plan.ends_N[[row]]])
         return f"{self.rows.describe(int(document[0]))}, token {int(place[0])}"
 
-    def _kept(self, what: str, make: Callable[[], Any]) -> Any:
-        key = (self.rows.identity, self.split, self.tokenizer.digest, what, self.length)
-        if (found := stored.KEPT.get(key)) is None:
-            found = make()
-            stored.KEPT.put(key, found)
-        return found
-
     def _lengths(self) -> np.ndarray:
         """int64 (D,): tokens of each document and the END before it."""
-        return self._kept("lengths", self._counted)
+        return self.kept("lengths", self._counted)
 
     def _counted(self) -> np.ndarray:
         found = [len(numbers) + 1 for _, span in self.rows.spans() for numbers in self._encoded(span)]
@@ -197,7 +177,7 @@ class Packs:
         document_P = np.searchsorted(starts_D, start_P, "right") - 1
         return document_P, start_P - starts_D[document_P]
 
-    def _filled(self, chosen: np.ndarray) -> np.ndarray:
+    def made(self, chosen: np.ndarray) -> np.ndarray:
         """int32 (B, T + 1), off the stream of those documents alone that lie in these rows."""
         pieces, row_P = self.plan.pieces(chosen)
         document_P, place_P = self._places(self.plan.start_P[pieces])

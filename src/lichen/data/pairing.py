@@ -8,14 +8,14 @@ Shapes: N rows of the split, B rows asked for, W numbers of a half, T numbers to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lichen.data import stored
 from lichen.data.bitext import Bitext
+from lichen.data.numbered import Numbered
 from lichen.data.tokenizer import PAD, Tokenizer
 
 AROUND = 2
@@ -23,7 +23,7 @@ AROUND = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pairs:
+class Pairs(Numbered):
     """One split of pairs through a tokenizer, up to `length` numbers of each text.
 
     `targets` are int32 (N, T): the bytes that each number to be told stands for; -1 where none is.
@@ -34,10 +34,6 @@ class Pairs:
     length: int
 
     @property
-    def split(self) -> str:
-        return self.rows.split
-
-    @property
     def ids(self) -> np.ndarray:
         return self.rows.ids
 
@@ -46,8 +42,12 @@ class Pairs:
         return self.rows.num_rows
 
     @property
-    def is_uniform(self) -> bool:
-        return True
+    def num_numbers(self) -> int:
+        return 2 * (self.length + AROUND)
+
+    @property
+    def reading(self) -> str:
+        return self.tokenizer.digest
 
     @property
     def targets(self) -> np.ndarray:
@@ -60,35 +60,21 @@ class Pairs:
         """The target text of every row."""
         return self.rows.wanted
 
-    def fits(self, size: int | None = None) -> bool:
-        """Whether the whole split may stay in memory."""
-        return 8 * self.num_rows * (self.length + AROUND) <= stored.RESIDENT_BYTES
+    def made(self, chosen: np.ndarray) -> np.ndarray:
+        """int32 (B, 2 W)."""
+        return self._read(self.rows.encoded(chosen))
 
-    def whole(self, size: int | None = None) -> np.ndarray:
-        """int32 (N, 2 W), made once per process: to be read, never written."""
-        return self._kept(
-            "pairs", lambda: np.concatenate([self._read(span) for _, span in self.rows.spans()])
-        )
-
-    def batch(self, indices: Any, size: int | None = None) -> np.ndarray:
-        """int32 (B, 2 W) of some rows."""
-        chosen = np.asarray(indices, dtype=np.int64)
-        return self.whole()[chosen] if self.fits() else self._read(self.rows.encoded(chosen))
+    def all_made(self) -> np.ndarray:
+        """int32 (N, 2 W)."""
+        return np.concatenate([self._read(span) for _, span in self.rows.spans()])
 
     def lengths(self) -> np.ndarray:
         """int32 (N, 2): numbers in either half of each row."""
-        return self._kept("lengths", self._counted)
+        return self.kept("lengths", self._counted, self.length)
 
     def describe(self, row: int) -> str:
         """Where a row lies, as errors show it."""
         return self.rows.describe(row)
-
-    def _kept(self, what: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-        key = (self.rows.identity, self.split, self.tokenizer.digest, what, self.length)
-        if (found := stored.KEPT.get(key)) is None:
-            found = make()
-            stored.KEPT.put(key, found)
-        return found
 
     def _counted(self) -> np.ndarray:
         if self.fits():

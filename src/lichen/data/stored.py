@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -41,6 +42,13 @@ class Kept:
             if key in self.entries:
                 self.entries.move_to_end(key)
             return self.entries.get(key)
+
+    def made(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What is held, or else is made and held from now on."""
+        if (found := self.get(key)) is None:
+            found = make()
+            self.put(key, found)
+        return found
 
     def put(self, key: Any, held: Sized) -> None:
         with self.lock:

@@ -84,13 +84,12 @@ class Texts(stored.Stored):
                 yield span, list(self.encoded(span))
 
     def _packed(self) -> Packed:
-        key = (self.identity, self.split, "texts")
-        if (kept := stored.KEPT.get(key)) is None:
-            found = [data for _, span in self.spans() for data in span]
-            ends = np.cumsum([0, *(len(data) for data in found)], dtype=np.int64)
-            kept = Packed(b"".join(found), ends)
-            stored.KEPT.put(key, kept)
-        return kept
+        return stored.KEPT.made((self.identity, self.split, "texts"), self._read)
+
+    def _read(self) -> Packed:
+        found = [data for _, span in self.spans() for data in span]
+        ends = np.cumsum([0, *(len(data) for data in found)], dtype=np.int64)
+        return Packed(b"".join(found), ends)
 
     def _text(self, data: bytes, row: int) -> str:
         try:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from lichen.data import stored
+from lichen.data.numbered import Numbered
 from lichen.data.texts import Texts
 from lichen.data.tokenizer import PAD, Tokenizer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tokens:
+class Tokens(Numbered):
     """One split of texts through a tokenizer: `length` numbers per row.
 
     Args:
@@ -28,10 +27,6 @@ class Tokens:
     tokenizer: Tokenizer
     length: int
     before: str | None = None
-
-    @property
-    def split(self) -> str:
-        return self.rows.split
 
     @property
     def targets(self) -> np.ndarray:
@@ -46,25 +41,20 @@ class Tokens:
         return self.rows.num_rows
 
     @property
-    def is_uniform(self) -> bool:
-        return True
+    def num_numbers(self) -> int:
+        return self.length
 
-    def fits(self, size: int | None = None) -> bool:
-        """Whether the whole split may stay in memory."""
-        return 4 * self.num_rows * self.length <= stored.RESIDENT_BYTES
+    @property
+    def reading(self) -> str:
+        return f"{self.tokenizer.digest} {self.before!r}"
 
-    def whole(self, size: int | None = None) -> np.ndarray:
-        """int32 (N, T), made once per process: to be read, never written."""
-        key = (self.rows.identity, self.split, self.tokenizer.digest, self.length, self.before)
-        if (kept := stored.KEPT.get(key)) is None:
-            kept = np.concatenate([self._filled(span) for _, span in self.rows.spans()])
-            stored.KEPT.put(key, kept)
-        return kept
+    def made(self, chosen: np.ndarray) -> np.ndarray:
+        """int32 (B, T)."""
+        return self._filled(list(self.rows.encoded(chosen)))
 
-    def batch(self, indices: Any, size: int | None = None) -> np.ndarray:
-        """int32 (B, T) of some rows."""
-        chosen = np.asarray(indices, dtype=np.int64)
-        return self.whole()[chosen] if self.fits() else self._filled(list(self.rows.encoded(chosen)))
+    def all_made(self) -> np.ndarray:
+        """int32 (N, T)."""
+        return np.concatenate([self._filled(span) for _, span in self.rows.spans()])
 
     def describe(self, row: int) -> str:
         """The file and place of a row, as errors show it."""
