@@ -14,11 +14,13 @@ quantize = by_address("compress.quantize")
 
 @pytest.fixture(scope="module")
 def life():
-    data = texts(200)
+    data = texts(
+        1000
+    )  # so many that it learns the language, not these; then logits are no larger than needed
     with session.using(Session()):
         teller = by_address("prepare.bpe")(data, size=300)
         model = by_address("pretrain.language")(
-            data, teller, steps=60, max_tokens=32, precision="float32",
+            data, teller, steps=120, max_tokens=32, batch_size=32, precision="float32",
             net_options={"depth": 2, "width": 64, "num_heads": 2},
         )  # fmt: skip
         return model, data
@@ -29,7 +31,7 @@ def scored(value, data):
         return by_address("assess.evaluate")(value, data)
 
 
-@pytest.mark.parametrize(("precision", "share", "worse"), [("int8", 0.4, 0.02), ("int4", 0.3, 0.04)])
+@pytest.mark.parametrize(("precision", "share", "worse"), [("int8", 0.4, 0.005), ("int4", 0.3, 0.02)])
 def test_few_bits_are_smaller_and_tell_nearly_as_well(life, precision, share, worse):
     model, data = life
     notes = []
@@ -67,7 +69,7 @@ def test_ruined_scales_are_refused_with_everything_that_was_tried(life, monkeypa
 
 
 def test_a_head_that_four_bits_ruin_keeps_eight(life, monkeypatch):
-    """A planted defect: the head in four bits is far too loud; the plan that leaves it out passes."""
+    """A planted defect: the head in four bits is nothing; the plan that leaves it out passes."""
     monkeypatch.setattr(fewbits, "rounded", lambda module, squares, plan, real=fewbits.rounded: _maimed(
         real(module, squares, plan)))  # fmt: skip
     notes = []
@@ -80,7 +82,7 @@ def test_a_head_that_four_bits_ruin_keeps_eight(life, monkeypatch):
 def _maimed(found):
     head = found["head"]
     if head.bits == 4:
-        found["head"] = type(head)(head.numbers_NK, 8 * head.scales_NJ, head.zeros_NJ, 4, head.group)
+        found["head"] = type(head)(head.numbers_NK, 0 * head.scales_NJ, head.zeros_NJ, 4, head.group)
     return found
 
 
