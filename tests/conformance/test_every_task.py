@@ -48,6 +48,10 @@ def rows(task, num=60, seed=0):
     if "text" in task.columns:
         texts = [f"{'xyz'[row % 3]} number {row}" for row in range(num)]
         return arrays.texts(texts, np.arange(num) % 3, labels=["a", "b", "c"])
+    if "features" in task.columns:
+        return arrays.table(
+            {"x": draws.standard_normal(num).tolist()}, np.arange(num) % 3, labels=["a", "b", "c"]
+        )
     if "observation" in task.columns:
         seen = draws.standard_normal((num, 4)).astype("float32")
         parts = {"train": slice(0, num), "validation": slice(0, num // 3)}

@@ -59,8 +59,11 @@ checked  {checked}{base}
 def _of_policy(value: Model | Program, format: str, title: str, checked: str) -> str:
     about = value.assets
     seen = ", ".join(map(str, about["observation_shape"]))
+    rows, what = (
+        ("observations", "action") if "encoder" not in about else ("rows of a table by `encoder`", "class")
+    )
     told = (
-        f"{len(about['labels'])}): one number per action in the order of labels.json; the largest is taken"
+        f"{len(about['labels'])}): one number per {what} in the order of labels.json; the largest is taken"
         if "labels" in about else
         f"{len(about['action_low'])}): -1 is {about['action_low']}, 1 is {about['action_high']}; "
         f"{'the tanh of' if about['bound'] == 'tanh' else 'cut off, it is'} the action"
@@ -68,7 +71,7 @@ def _of_policy(value: Model | Program, format: str, title: str, checked: str) ->
     normal = "as `lichen.engine.observations` does it" if "mean" in about else "as they are"
     return f"""{title}
 
-input    float32 (N, {seen}): N observations
+input    float32 (N, {seen}): N {rows}
 normal   {normal if format == "safetensors" else "inside"}
 output   float32 (N, {told}
 checked  {checked}

@@ -81,7 +81,8 @@ ASSETS = {
     "labels?": [str], "mean?": [number], "std?": [number], "image_shape?": picture_shape, "views?": str,
     "made_shape?": picture_shape, "num_codes?": length_of_code,
     "tokenizer?": TOKENIZER, "max_tokens?": length_of_text, "is_packed?": bool, "is_paired?": bool,
-    "observation_shape?": picture_shape, "action_low?": [number], "action_high?": [number],
+    "observation_shape?": picture_shape, "encoder?": [dict],
+    "action_low?": [number], "action_high?": [number],
 }  # fmt: skip
 INTERVAL = {"value": number, "low": number, "high": number}
 READER = {"name": str, "options": Each(text_or_none)}
@@ -97,6 +98,7 @@ FORMS: dict[str, Form] = {
         "splits": Each(SPLIT), "policy": [{"op": str}],
         "reader?": READER,
         "schema": {"labels?": [str], "columns?": Each(str), "image?": IMAGE, "text?": dict, "bitext?": dict,
+                   "tabular?": dict,
                    "observation?": {"shape": picture_shape, "low": [number], "high": [number]}},
     },
     "environment": {

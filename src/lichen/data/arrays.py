@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from lichen.core.dataset import SPLITS, Dataset
 from lichen.core.errors import DataError, OptionError, nearest
 from lichen.data import bitext as pairs_of
 from lichen.data import conversations as spoken
-from lichen.data import manifest
+from lichen.data import manifest, tabular
 from lichen.data import splits as policy
 from lichen.data.columns import label_text
 from lichen.data.labels import Label, marked, several
@@ -128,6 +129,51 @@ def bitext(
     rows = grouped(_lying(encoded, [""] * len(encoded)), [pairs_of.source_of(pair) for pair in encoded])
     parts = _divided(rows, splits, validation, test, duplicates)
     return _reported(_written(parts, encoded, {"text": "texts", "target": "targets"}, None))
+
+
+def table(
+    columns: Any,
+    targets: Any,
+    labels: Sequence[str] | None = None,
+    splits: Sequence[str] | None = None,
+    *,
+    validation: float = 0.1,
+    test: float = 0.2,
+    duplicates: Literal["refuse", "drop"] = "refuse",
+) -> Dataset:
+    """A Dataset of the rows of a table; they are copied into its blobs.
+
+    Args:
+        columns: cells by column, {"age": [31, 52], "town": ["Bonn", None]}; or a table of pandas.
+        targets: as `texts` takes them, or the name of a column.
+        labels: class names in order; None: the sorted targets.
+        splits: as `texts` has it. duplicates: likewise.
+
+    Raises:
+        DataError: columns differ in length, a cell is neither a number nor a word, a target is no class;
+            names the row. Or a row stands in two splits.
+    """
+    held = {str(name): list(columns[name]) for name in columns}
+    if isinstance(targets, str):
+        if targets not in held:
+            raise DataError(f"there is no column `{targets}`", hint=nearest(targets, held))
+        targets = held.pop(targets)
+    words = _texts(targets, labels)
+    if odd := next((name for name, cells in held.items() if len(cells) != len(words)), None):
+        raise DataError(
+            f"there must be one cell per target: {len(words)} targets, {len(held[odd])} in `{odd}`"
+        )
+    if not held or not words:
+        raise DataError("there must be at least one row and one column; the table is empty")
+    encoded = []
+    for number, cells in enumerate(zip(*held.values(), strict=True)):
+        try:
+            encoded.append(tabular.row(dict(zip(held, cells, strict=True)), list(held)))
+        except DataError as error:
+            raise error.at(f"row {number}") from None
+    roles = {"features": json.dumps(list(held), ensure_ascii=False), "label": "targets"}
+    parts = _divided(_lying(encoded, words), splits, validation, test, duplicates)
+    return _written(parts, encoded, roles, _names(labels, targets))
 
 
 def conversations(
@@ -276,12 +322,12 @@ def _texts(targets: Any, labels: Sequence[str] | None) -> list[Label]:
 
 
 def _text(target: Any, labels: Sequence[str] | None, where: str) -> str:
-    text = label_text(target, where)
+    text = str(label_text(target, where))
     if labels is None or isinstance(target, str):
         return text
     if not 0 <= int(text) < len(labels):
         raise DataError(f"a target must be below the {len(labels)} labels, not {text}", where=where)
-    return labels[int(text)]
+    return str(labels[int(text)])
 
 
 def _marked(rows: list[list[Any]], labels: Sequence[str] | None) -> list[Label]:

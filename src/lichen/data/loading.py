@@ -33,6 +33,7 @@ class Plan:
 
     image: str | None = None
     text: str | None = None
+    features: tuple[str, ...] | None = None
     target: str | None = None
     label: str | None = None
     group: str | None = None
@@ -69,8 +70,11 @@ class Plan:
             )
         if self.target and self.target == self.text:
             raise OptionError(f"`text` and `target` must be two columns, not both `{self.text}`")
+        if self.features and (self.image or self.text or self.target or self.label_columns):
+            raise OptionError("rows of `features` hold cells and one label; they have no other columns")
         return {
             "image": self.image, "text": self.text, "target": self.target, "label": self.label,
+            "features": list(self.features) if self.features else None,
             "group": self.group, "unit": self.unit, "separator": self.separator,
             **{role: getattr(self, role) for role in SPOKEN},
             "label_columns": list(self.label_columns) if self.label_columns else None,

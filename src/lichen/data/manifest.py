@@ -26,7 +26,7 @@ from lichen.data.scan import DIGEST_BYTES, Located, Part, class_names, ids_of
 
 Index = tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """File names, then int64 (N,) each: file, position, length, target; the target as `targets_of` gives it."""
-KINDS = ("image", "text", "bitext", *conversations.KINDS, "observation")
+KINDS = ("image", "text", "bitext", "tabular", *conversations.KINDS, "observation")
 """What a row may be; the schema says what it must be known by under that name."""
 BITS = 64
 """Labels in one column of the index, where rows may have several."""
@@ -122,6 +122,8 @@ def only(
 def _row_schema(shape: tuple[int, int, int] | None, columns: Mapping[str, str]) -> dict[str, Any]:
     """What a row is, under the name of its kind."""
     if shape is None:
+        if "features" in columns:
+            return {"tabular": {"columns": json.loads(columns["features"])}}
         kind = conversations.kind_of(columns) or ("bitext" if "target" in columns else "text")
         return {kind: {"encoding": "utf-8"}}
     channels, height, width = shape

@@ -1,4 +1,4 @@
-"""rows: the rows of a split, by what they hold: pictures, texts, pairs of texts or observations."""
+"""rows: the rows of a split, by what they hold: pictures, texts, pairs of these, cells or observations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from lichen.data.bitext import Bitext
 from lichen.data.images import Images
 from lichen.data.observations import Observations
 from lichen.data.scan import Located, ids_of
+from lichen.data.tabular import Tabular
 from lichen.data.texts import Texts
 
-Rows = Images | Observations | Texts | Bitext
+Rows = Images | Observations | Texts | Bitext | Tabular
 
 
 def read(data: Dataset, split: str) -> Rows:
@@ -41,7 +42,8 @@ def read(data: Dataset, split: str) -> Rows:
         found = Observations(**held, shape=tuple(about["shape"]), num_numbers=len(about["low"]))
         return replace(found, targets=found.actions()) if found.num_numbers else found
     if places.shape is None:
-        return Bitext(**held) if "bitext" in data.schema else Texts(**held)
+        kinds: dict[str, type[Texts]] = {"bitext": Bitext, "tabular": Tabular}
+        return next((kind for name, kind in kinds.items() if name in data.schema), Texts)(**held)
     return Images(**held, shape=cast("tuple[int, int, int]", places.shape))
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lichen.core.errors import DataError, nearest
 from lichen.data import draws
+from lichen.data.encoder import Encoded
 from lichen.data.images import Images
 
 LEVELS = 256
@@ -75,11 +76,15 @@ def _quantiles(device: str) -> Tensor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Codes:
-    """One split as a generator is asked about it: a code per row; the targets are the real pictures."""
+    """One split as a generator is asked about it: a code per row; the targets are the real rows.
 
-    rows: Images
+    Args:
+        made_shape: (C, H, W) of pictures that are made.
+    """
+
+    rows: Images | Encoded
     length: int
-    made_shape: Sequence[int]
+    made_shape: Sequence[int] = ()
 
     @property
     def split(self) -> str:
@@ -87,6 +92,8 @@ class Codes:
 
     @property
     def targets(self) -> np.ndarray:
+        if isinstance(self.rows, Encoded):
+            return self.rows.whole()
         side = self.made_shape[1]
         return self.rows.whole(None if self.rows.shape[1:] == (side, side) else side)
 

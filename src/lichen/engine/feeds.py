@@ -14,9 +14,9 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, UsageError
 from lichen.core.model import Model
 from lichen.core.protocols import Feed, Task
-from lichen.data import chat, conversations, dialogues, packing, pairing, tokenizer, tokens
+from lichen.data import chat, conversations, dialogues, encoder, packing, pairing, tokenizer, tokens
 from lichen.data.batches import Source
-from lichen.engine import codes, observations, pictures, texts
+from lichen.engine import codes, observations, pictures, tabular, texts
 
 KINDS = {
     "text": "texts",
@@ -24,10 +24,11 @@ KINDS = {
     "conversation": "conversations",
     "preference": "preferences",
     "observation": "observations",
+    "tabular": "rows of tables",
     "image": "pictures",
 }
 """What a row is, by its name in a schema."""
-ASSETS = {"text": "tokenizer", "observation": "observation_shape"}
+ASSETS = {"text": "tokenizer", "tabular": "encoder", "observation": "observation_shape"}
 """The asset that a value has which takes such rows; others take pictures."""
 SPOKEN = tuple(f"{kind}s" for kind in conversations.KINDS)
 """What a language model takes beside texts."""
@@ -38,7 +39,7 @@ LONGEST = 512
 def of(assets: Mapping[str, Any]) -> Feed:
     """How inputs of a person are read for a value with these assets."""
     if "observation_shape" in assets:
-        return observations
+        return tabular if "encoder" in assets else observations
     return texts if "tokenizer" in assets else codes if "num_codes" in assets else pictures
 
 
@@ -63,6 +64,9 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
         if are_packed(assets):
             return packing.Packs(rows, teller, length)
         return tokens.Tokens(rows, teller, length, assets.get("before"))
+    if has == KINDS["tabular"]:
+        told = encoder.Encoded(rows, encoder.of(assets["encoder"]))
+        return codes.Codes(told, assets["num_codes"]) if "num_codes" in assets else told
     if "num_codes" in assets:
         return codes.Codes(rows, assets["num_codes"], assets["made_shape"])
     return rows
@@ -148,8 +152,8 @@ def assets_of(
     Raises:
         UsageError: a text task without a tokenizer, or a tokenizer of another task.
     """
-    if "observation" in task.columns and image_size is not None:
-        raise DataError("observations have no image_size")
+    if {"observation", "features"} & set(task.columns) and image_size is not None:
+        raise DataError("rows of numbers have no image_size")
     if "text" not in task.columns:
         if teller is not None:
             raise UsageError(f"task {task.name} reads no texts, so it takes no tokenizer")

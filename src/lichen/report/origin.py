@@ -20,7 +20,7 @@ from lichen.report.markup import Markup, figure, grid, join, note, section, tabl
 
 HISTOGRAM_UP_TO = 40
 """Labels drawn; of more, the most frequent."""
-KINDS = {"text": "Texts.", "bitext": "Pairs of texts."}
+KINDS = {"text": "Texts.", "bitext": "Pairs of texts.", "tabular": "Rows of a table."}
 """What rows are that are no pictures, by their name in a schema."""
 TOLD = ("torch", "numpy", "onnx", "onnxruntime", "openvino", "nncf", "executorch", "timm", "transformers",
         "torchvision")  # fmt: skip

@@ -87,7 +87,7 @@ def _group(
         return join([tag("h3", None, title), note("No row of validation was answered wrongly.")])
     assert found.data is not None
     names, read = found.labels, found.data.rows(scores.split)
-    is_text = "text" in found.data.schema
+    is_text = bool({"text", "tabular"} & found.data.schema.keys())
     held = read.batch(rows) if is_text else pictures(found.data, scores.split, rows)
     shown = []
     for item, row in zip(held, rows.tolist(), strict=True):

@@ -18,13 +18,14 @@ from lichen.data.near import pictures, texts
 from lichen.data.near.pairs import Likeness
 from lichen.data.observations import Observations
 from lichen.data.splits import JUDGES
+from lichen.data.tabular import Tabular
 
 
 def report(data: Dataset, note: Callable[[str], None]) -> None:
     """Notes how many rows of each judging split are alike to rows of those it judges."""
     try:
         found = {name: decoded.read(data, name) for name in data.splits if data.num_rows(name)}
-        if any(isinstance(rows, Observations) for rows in found.values()):
+        if any(isinstance(rows, Observations | Tabular) for rows in found.values()):
             return
         kind = kind_of(next(iter(found.values())))
         chosen = {name: kind.sample(rows) for name, rows in found.items()}
@@ -48,8 +49,9 @@ def kind_of(rows: decoded.Rows) -> Any:
     Raises:
         UsageError: nothing does.
     """
-    if isinstance(rows, Observations):
-        raise UsageError("near duplicates are looked for among pictures or texts, not observations")
+    if isinstance(rows, Observations | Tabular):
+        what = "observations" if isinstance(rows, Observations) else "rows of tables"
+        raise UsageError(f"near duplicates are looked for among pictures or texts, not {what}")
     return pictures if isinstance(rows, Images) else texts
 
 

@@ -1,7 +1,8 @@
-"""parquet: Parquet and Arrow tables of encoded pictures, texts or conversations, as the hub keeps them."""
+"""parquet: Parquet and Arrow tables of pictures, texts, conversations or cells, as the hub keeps them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.errors import DataError, OptionError
-from lichen.data import bitext, conversations, pictures
+from lichen.data import bitext, conversations, pictures, tabular
 from lichen.data.columnar import SUFFIXES, Table, parsing
 from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, SPOKEN, TEXT_COLUMNS, column, label_text, usual
 from lichen.data.labels import Label, listed, marked, several
@@ -65,8 +66,8 @@ def _cells(table: Table, group: int, place: np.ndarray, roles: Mapping[str, Any]
         if len(place) and place.max() >= len(sides[0]):
             raise DataError("the table has fewer rows than it had", where=table.where)
         return _rows(table, group, place, [side.take(place) for side in sides])
-    if conversations.kind_of(roles):
-        return _conversations(table, group, roles, place)
+    if "features" in roles or conversations.kind_of(roles):
+        return _objects(table, group, roles, place)
     cells = _pictures(table, group, roles["image"])
     return [cells[row] for row in place.tolist()]
 
@@ -77,6 +78,10 @@ def _roles(table: Table, options: Mapping[str, Any]) -> dict[str, str]:
     Texts need no labels: an empty name says that there are none.
     """
     where, roles = table.where, {}
+    if options.get("features"):
+        told = table.found("ClassLabel") if options.get("label") is None else options["label"]
+        found = tabular.roles_of(table.columns, {**options, "label": told}, where)
+        return {role: name for role, name in found.items() if role != "split"}
     if image := _image_column(table, options):
         if options.get("target"):
             raise OptionError("rows with a `target` are pairs of texts; these hold pictures", where=where,
@@ -128,15 +133,15 @@ def _part(base: Path, names: list[str], roles: Mapping[str, str], says: Says) ->
     shapes: list[Shape] = []
     for number, name in enumerate(names):
         table = Table.open(base / name)
-        for role, needed in (*roles.items(), *(("label", name) for name in says.columns)):
+        for role, needed in (*_named(roles), *(("label", name) for name in says.columns)):
             column(table.columns, needed, (), role, table.where)
         for group, start in enumerate(table.starts.tolist()):
             if "text" in roles:
                 sides = _sides(table, group, roles)
                 cells = _rows(table, group, np.arange(len(sides[0])), sides)
                 length = [len(cell) for cell in cells]
-            elif conversations.kind_of(roles):
-                cells = _conversations(table, group, roles, None)
+            elif "features" in roles or conversations.kind_of(roles):
+                cells = _objects(table, group, roles, None)
                 length = [len(cell) for cell in cells]
             else:
                 cells, length = _pictures(table, group, roles["image"]), [0]
@@ -182,15 +187,19 @@ def _pictures(table: Table, group: int, name: str) -> list[bytes]:
     return found
 
 
-def _conversations(
-    table: Table, group: int, roles: Mapping[str, Any], place: np.ndarray | None
-) -> list[bytes]:
-    """Some conversations of a group of rows, or all of them.
+def _named(roles: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Every role with each of its columns."""
+    cells = [("features", name) for name in json.loads(roles.get("features", "[]"))]
+    return [*((role, name) for role, name in roles.items() if role != "features"), *cells]
+
+
+def _objects(table: Table, group: int, roles: Mapping[str, Any], place: np.ndarray | None) -> list[bytes]:
+    """Some conversations or cells of a group of rows, or all of them.
 
     Raises:
         DataError: a row holds none; names it.
     """
-    names = [str(roles[role]) for role in SPOKEN if role in roles]
+    names = [name for role, name in _named(roles) if role in (*SPOKEN, "features")]
     columns = [table.read(group, name) for name in names]
     rows = np.arange(len(columns[0])) if place is None else place
     if len(rows) and rows.max() >= len(columns[0]):
@@ -199,7 +208,9 @@ def _conversations(
     found = []
     for number, values in zip(rows.tolist(), zip(*cells, strict=True), strict=True):
         try:
-            found.append(conversations.row(dict(zip(names, values, strict=True)), roles))
+            record = dict(zip(names, values, strict=True))
+            is_table = "features" in roles
+            found.append(tabular.row(record, names) if is_table else conversations.row(record, roles))
         except DataError as error:
             raise error.at(table.cell(group, number)) from None
     return found

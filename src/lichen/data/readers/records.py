@@ -1,4 +1,4 @@
-"""records: texts or conversations in lines of JSON, or in columns of a CSV or TSV table.
+"""records: texts, conversations or cells in lines of JSON, or in columns of a CSV or TSV table.
 
 A file is walked through once, row by row, and never held. A column `split` divides the rows, else the files'
 names do.
@@ -6,6 +6,7 @@ names do.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.errors import DataError, LichenError, OptionError
-from lichen.data import bitext, conversations
+from lichen.data import bitext, conversations, tabular
 from lichen.data.columns import (
     IMAGE_COLUMNS,
     LABEL_COLUMNS,
@@ -44,6 +45,8 @@ def claims(path: Path, options: Mapping[str, Any]) -> bool:
     if first is None or options.get("image"):
         return False
     columns = _header(first)
+    if options.get("features"):
+        return True
     if options.get("text") or options.get("target") or conversations.claims(columns, options):
         return True
     return bool(usual(columns, TEXT_COLUMNS)) and not usual(columns, IMAGE_COLUMNS)
@@ -89,6 +92,8 @@ def fetch(located: Located, rows: np.ndarray) -> list[bytes]:
 
 def _roles(path: Path, options: Mapping[str, Any]) -> dict[str, str]:
     columns, where = _header(path), str(path)
+    if options.get("features"):
+        return tabular.roles_of(columns, options, where)
     if conversations.claims(columns, options):
         roles = conversations.roles_of(columns, options, where)
     else:
@@ -140,7 +145,9 @@ def _packed(
 
 
 def _content(record: Mapping[str, Any], roles: Mapping[str, Any]) -> bytes:
-    """What a row holds: a text, a pair of them, or a conversation as JSON."""
+    """What a row holds: a text, a pair of them, or as JSON a conversation or cells."""
+    if "features" in roles:
+        return tabular.row(record, json.loads(roles["features"]))
     if "text" not in roles:
         return conversations.row(record, roles)
     text = _text(record, str(roles["text"]))

@@ -19,6 +19,7 @@ def load(
     image: str | None = None,
     text: str | None = None,
     target: str | None = None,
+    features: list[str] | None = None,
     label: str | None = None,
     group: str | None = None,
     messages: str | None = None,
@@ -47,6 +48,7 @@ def load(
         source: a file or folder, its name under `$LICHEN_DATA`, `digits`, or `hf:org/name` on the hub.
         image: the column of pictures; None: found.
         text: the column of texts; None: found.
+        features: the columns of numbers and words that a row of a table holds; ["*"]: all others.
         target: the column of what each text is to become, such as its translation; rows are then pairs.
         label: the column of classes; None: found. Empty: none, for texts that are only read.
         group: the column of what keeps rows in one split, such as their author.
@@ -70,6 +72,7 @@ def load(
         image=image,
         text=text,
         target=target,
+        features=None if features is None else tuple(features),
         label=label,
         group=group,
         messages=messages,
