@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import relu, softplus
 
 Answers = Callable[[Tensor], Tensor]
-"""Pictures (B, C, H, W) -> answers (B,), for classes that are fixed."""
+"""Pictures (B, C, H, W), or packs of rows (B, W) -> answers (B,), for classes that are fixed."""
 Penalty = Callable[[Answers, Tensor, Tensor], Tensor]
 
 
@@ -44,7 +44,8 @@ class Adversary:
 
 def toward_one(answers: Answers, real_BCHW: Tensor, made_BCHW: Tensor) -> Tensor:
     """(|gradient| - 1)^2 at pictures between real and made ones, each somewhere on its line."""
-    share_B111 = torch.rand(len(real_BCHW), 1, 1, 1, device=real_BCHW.device)
+    ones = [1] * (real_BCHW.ndim - 1)
+    share_B111 = torch.rand(len(real_BCHW), *ones, device=real_BCHW.device)
     between = (share_B111 * real_BCHW + (1.0 - share_B111) * made_BCHW).detach().requires_grad_()
     return ((squares(answers, between) + 1e-12).sqrt() - 1.0).square().mean()
 
@@ -58,7 +59,7 @@ def toward_zero(answers: Answers, real_BCHW: Tensor, made_BCHW: Tensor) -> Tenso
 def squares(answers: Answers, x_BCHW: Tensor) -> Tensor:
     """(B,): the squared length of the gradient of each answer by its picture."""
     (gradient,) = torch.autograd.grad(answers(x_BCHW).float().sum(), x_BCHW, create_graph=True)
-    return gradient.float().square().sum((1, 2, 3))
+    return gradient.float().square().flatten(1).sum(1)
 
 
 def _logistic(real_B: Tensor, made_B: Tensor) -> Tensor:

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from lichen.core.progress import Run
 from lichen.data.batches import Batch, Batches
-from lichen.engine import bout, collapse, execution, generating
+from lichen.engine import bout, collapse, execution, generating, rivals
 from lichen.engine.adversary import ADVERSARIES
-from lichen.engine.backend import array_of, tensor_of
 from lichen.engine.bout import Duel, Rules
 from lichen.engine.ema import Average
 from lichen.engine.execution import Execution
@@ -60,14 +59,14 @@ def fight(
     )
     duel = Duel(*sides, batches=batches, rules=rules, run=run, execution=chosen, show=show)
     if found:
-        _go_on(duel, *found)
+        rivals.restore(run, _sides(duel), *found)
     with execution.in_force(chosen, run.device, _Both(generator, discriminator)):
         while duel.step < duel.total:
             number, start = divmod(duel.step, batches.steps_per_epoch)
             for batch in batches.epoch(number, start):
                 bout.step(duel, batch)
                 _look(duel, batch)
-                _checkpoint(duel)
+                rivals.checkpoint(run, _sides(duel), {"execution": asdict(chosen)})
     return duel
 
 
@@ -147,17 +146,5 @@ def _figures(duel: Duel, batch: Batch) -> dict[str, float]:
     }
 
 
-def _checkpoint(duel: Duel) -> None:
-    if duel.run.wants_checkpoint():
-        sides = {"generator": duel.generator, "discriminator": duel.discriminator}
-        state = {"execution": asdict(duel.execution), **{name: side.counters for name, side in sides.items()}}
-        duel.run.checkpoint(state, {f"{name}/{key}": array_of(tensor) for name, side in sides.items()
-                                    for key, tensor in side.tensors().items()})  # fmt: skip
-
-
-def _go_on(duel: Duel, state: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Puts a checkpoint back."""
-    for name, side in (("generator", duel.generator), ("discriminator", duel.discriminator)):
-        held = {key.removeprefix(f"{name}/"): tensor_of(array).to(duel.run.device)
-                for key, array in arrays.items() if key.startswith(f"{name}/")}  # fmt: skip
-        side.restore(state[name], held)
+def _sides(duel: Duel) -> dict[str, Trainee]:
+    return {"generator": duel.generator, "discriminator": duel.discriminator}
