@@ -30,6 +30,7 @@ from lichen.core.store import Store as Store
 from lichen.data.arrays import arrays as arrays
 from lichen.data.arrays import bitext as bitext
 from lichen.data.arrays import conversations as conversations
+from lichen.data.arrays import table as table
 from lichen.data.arrays import texts as texts
 from lichen.engine.backend import wrap as wrap
 from lichen.engine.switching import Switch as Switch
@@ -551,6 +552,24 @@ class _Deploy:
 deploy: _Deploy
 
 class _Generate:
+    def ctgan(
+        self,
+        data: Dataset,
+        *,
+        epochs: int = ...,
+        width: int = ...,
+        num_codes: int = ...,
+        pack: int = ...,
+        batch_size: int = ...,
+        rate: float = ...,
+        beta1: float = ...,
+        beta2: float = ...,
+        penalty: float = ...,
+        ema: float = ...,
+        seed: int = ...,
+    ) -> Any:
+        """a generator learns to make rows of a table, of each class, that a critic cannot tell from real ones"""
+        ...
     def extend(
         self,
         data: Dataset,
@@ -650,6 +669,7 @@ class _Prepare:
         image: str | None = ...,
         text: str | None = ...,
         target: str | None = ...,
+        features: list[str] | None = ...,
         label: str | None = ...,
         group: str | None = ...,
         messages: str | None = ...,
@@ -942,6 +962,7 @@ def load(
     image: str | None = ...,
     text: str | None = ...,
     target: str | None = ...,
+    features: list[str] | None = ...,
     label: str | None = ...,
     group: str | None = ...,
     messages: str | None = ...,

@@ -32,6 +32,7 @@ OF_TEXTS = ("prepare.bpe", "pretrain.language", "adapt.head", "adapt.prompt")
 OF_PAIRS = ("adapt.instruct", "adapt.dpo")
 """Steps that take pairs of answers, or conversations, and a model that tells texts."""
 OF_OBSERVATIONS = ("decide.clone",)
+OF_TABLES = ("generate.ctgan",)
 CONTINUOUS = ("decide.sac",)
 """Steps for environments whose actions are continuous."""
 OUTSIDE = {
@@ -54,6 +55,8 @@ def data(address, seed=0):
     if address in OF_OBSERVATIONS:
         seen = {split: draws.standard_normal((60, 4)) for split in SPLITS}
         return observations.dataset(seen, dict.fromkeys(SPLITS, targets[:60]), labels=["a", "b", "c"])
+    if address in OF_TABLES:
+        return arrays.table({"x": (draws.random(240) + targets).tolist()}, targets, ["a", "b", "c"])
     images = draws.integers(0, 90, (240, 3, 8, 8)) + 80 * targets[:, None, None, None]
     return arrays.arrays(images.astype("uint8"), targets, labels=["a", "b", "c"])
 

@@ -18,6 +18,7 @@ from lichen.core.value import Chain, Memory
 from lichen.data import manifest, png
 from lichen.data.scan import Part, content_of, part
 from lichen.data.stored import Stored
+from lichen.data.tabular import Tabular
 
 REAL = "real"
 """Where a row comes from that no generator made."""
@@ -44,23 +45,23 @@ def provenance(data: Dataset, split: str = "train") -> Provenance:
     return Provenance(tuple(found["names"]), np.frombuffer(data.blobs.get(found["blob"]), "<u2"))
 
 
-def unjudged(data: Dataset, pixels_MCHW: np.ndarray) -> np.ndarray:
-    """bool (M,): whether a picture is in no split that judges: such a row would tell the answers.
+def unjudged(data: Dataset, made_M: np.ndarray) -> np.ndarray:
+    """bool (M,): whether a made row is in no split that judges: such a row would tell the answers.
 
     Encoded pictures are compared as they would be written.
     """
     judging = [manifest.ids(data, name) for name in data.splits if name != "train"]
     known = np.concatenate([np.zeros(0, np.uint64), *judging])
-    items = _as_stored(data.rows("train"), pixels_MCHW)
+    items = _as_stored(data.rows("train"), made_M)
     contents = b"".join(content_of(item)[:8] for item in items)
     return ~np.isin(np.frombuffer(contents, "<u8"), known)
 
 
-def extended(data: Dataset, pixels_MCHW: np.ndarray, targets_M: np.ndarray, *, origin: str) -> Dataset:
+def extended(data: Dataset, made_M: np.ndarray, targets_M: np.ndarray, *, origin: str) -> Dataset:
     """The data with rows added to train.
 
     Args:
-        pixels_MCHW: uint8, of the channels that the data has.
+        made_M: uint8 (M, C, H, W) of the channels that the data has; of a table its rows as bytes (M,).
         targets_M: class numbers.
         origin: what made the rows, as their provenance says it.
 
@@ -68,11 +69,11 @@ def extended(data: Dataset, pixels_MCHW: np.ndarray, targets_M: np.ndarray, *, o
         UsageError: there are none, or rows of train may have several labels.
     """
     rows, before = data.rows("train"), provenance(data)
-    if not len(pixels_MCHW):
+    if not len(made_M):
         raise UsageError("there are no synthetic rows to add")
     if rows.targets.ndim != 1:
         raise UsageError("rows are added to data of one label each; these may have several")
-    old, new = rows.encoded(np.arange(rows.num_rows)), _as_stored(rows, pixels_MCHW)
+    old, new = rows.encoded(np.arange(rows.num_rows)), _as_stored(rows, made_M)
     form = "pixels" if isinstance(old, np.ndarray) else "encoded"
     words = [data.labels[target] for target in targets_M.tolist()]
     added = part([content_of(item) for item in new], words, files=(), file=0, position=0)
@@ -90,10 +91,12 @@ def extended(data: Dataset, pixels_MCHW: np.ndarray, targets_M: np.ndarray, *, o
     return replace(data, manifest=told, blobs=Chain((memory, data.blobs)), made=None)
 
 
-def _as_stored(rows: Stored, pixels_MCHW: np.ndarray) -> Sequence[bytes] | np.ndarray:
-    """Pictures in the form in which those of a split lie: as pixels, or as the bytes of PNG files."""
+def _as_stored(rows: Stored, made_M: np.ndarray) -> Sequence[bytes] | np.ndarray:
+    """Rows in the form in which those of a split lie: as pixels, or as bytes, of pictures as PNG files."""
+    if isinstance(rows, Tabular):
+        return list(made_M)
     is_pixels = isinstance(rows.encoded(np.arange(min(1, rows.num_rows))), np.ndarray)
-    return pixels_MCHW if is_pixels else [png.encode(pixels_CHW) for pixels_CHW in pixels_MCHW]
+    return made_M if is_pixels else [png.encode(pixels_CHW) for pixels_CHW in made_M]
 
 
 def _placed(digests: np.ndarray, items: Sequence[bytes | np.ndarray], form: str) -> Part:

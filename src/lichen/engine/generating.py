@@ -1,12 +1,13 @@
-"""generating: pictures drawn from a generator, each a function of (seed, its number, its class).
+"""generating: pictures or rows of tables from a generator, each a function of (seed, its number, its class).
 
-Shapes: M rows drawn, B rows of a batch, K classes, Z numbers of a code, C channels, H height, W width.
+Shapes: M rows drawn, B rows of a batch, K classes, Z numbers of a code, C channels, H height, W width, or
+numbers of a row.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ def require_generator(model: Model) -> None:
     Raises:
         UsageError: it is none that `generate.gan` made.
     """
-    if "num_codes" not in model.assets:
+    if "num_codes" not in model.assets or "made_shape" not in model.assets:
         raise UsageError(f"a generator draws pictures; this is a model of `{model.net}`",
                          hint="generate.gan(data).generator")  # fmt: skip
 
@@ -63,14 +64,31 @@ def pictures(
     module: nn.Module, targets_M: np.ndarray, code_MZ: np.ndarray, num_classes: int, *, device: str = "cpu"
 ) -> np.ndarray:
     """uint8 (M, C, H, W) of classes and codes."""
-    parts = []
+    found = _outputs(module, targets_M, code_MZ, num_classes, device)
+    return np.concatenate([to_pixels(made).cpu().numpy() for made in found])
+
+
+def cells(
+    model: Model, targets_M: np.ndarray, *, seed: int, start: int = 0, truncation: float | None = None,
+    device: str = "cpu",
+) -> np.ndarray:  # fmt: skip
+    """float32 (M, W): rows of a table of these classes, as numbers of its encoder; see `drawn`."""
+    module, assets = backend.module_of(model).to(device), model.assets
+    code_MZ = codes(len(targets_M), assets["num_codes"], seed=seed, start=start, truncation=truncation)
+    found = _outputs(module, targets_M, code_MZ, len(assets["labels"]), device)
+    return np.concatenate([made.float().cpu().numpy() for made in found])
+
+
+def _outputs(
+    module: nn.Module, targets_M: np.ndarray, code_MZ: np.ndarray, num_classes: int, device: str
+) -> Iterator[Tensor]:
+    """What a generator makes of classes and codes, some at a time."""
     with torch.inference_mode():
         for first in range(0, len(targets_M), BATCH_SIZE):
             some = slice(first, first + BATCH_SIZE)
             classes_BK = functional.one_hot(torch.from_numpy(np.array(targets_M[some])), num_classes).float()
             x_BZ = generator.codes(classes_BK, torch.from_numpy(code_MZ[some])).to(device)
-            parts.append(to_pixels(module(x_BZ)).cpu().numpy())
-    return np.concatenate(parts)
+            yield module(x_BZ)
 
 
 def codes(

@@ -42,8 +42,8 @@ class Sieve:
         self.dropped = {"not told as their class": 0, "copies of real rows": 0, "far from all real rows": 0}
 
     def features(self, pixels_MCHW: np.ndarray) -> np.ndarray:
-        """float32 (M, F)."""
-        if self.classifier is None:
+        """float32 (M, F); rows of a table as they are, for they are numbers already."""
+        if self.classifier is None or pixels_MCHW.ndim == 2:
             return pixels_MCHW.reshape(len(pixels_MCHW), -1).astype(np.float32)
         return fidelity.features(self.classifier, pixels_MCHW, device=self.device)
 

@@ -88,11 +88,12 @@ class Trial:
         more = self.mixed.num_rows("train") / self.real.num_rows("train")
         as_long = max(epochs, round(epochs * more))
         spans = [("", epochs)] + ([(" for as many steps", as_long)] if as_long > LONGER * epochs else [])
-        real = [Plan(name=f"{what}{span}", is_synthetic=False, is_augmented=what != "real", epochs=number)
-                for span, number in spans for what in ("real", "real, augmented")]  # fmt: skip
+        ways = [("", False), (", augmented", True)] if self.augmentation["ops"] else [("", False)]
+        real = [Plan(name=f"real{way}{span}", is_synthetic=False, is_augmented=is_augmented, epochs=number)
+                for span, number in spans for way, is_augmented in ways]  # fmt: skip
         return real + [
-            Plan(name="real and synthetic", is_synthetic=True, is_augmented=False, epochs=epochs),
-            Plan(name="real and synthetic, augmented", is_synthetic=True, is_augmented=True, epochs=epochs),
+            Plan(name=f"real and synthetic{way}", is_synthetic=True, is_augmented=is_augmented, epochs=epochs)
+            for way, is_augmented in ways
         ]
 
     def data_of(self, arm: Plan) -> Dataset:
@@ -150,8 +151,10 @@ def _without_synthetic(data: Dataset, session: Session) -> Dataset:
 
 
 def _policy(data: Dataset) -> dict[str, Any]:
-    """The policy of data as options of `augment.policy`; small moves where it has none."""
+    """The policy of data as options of `augment.policy`; small moves where pictures have none."""
     favours = augment.favours(data.policy).values()
+    if "image" not in data.schema:
+        return {"ops": []}
     ops = [{entry["op"]: entry["strength"]} for entry in data.policy]
     return {"ops": ops or CLASSICAL, "favour": next(iter(favours), None)}
 

@@ -27,14 +27,28 @@ def extend(data: Dataset, synthetic: Dataset, *, run: Run) -> Dataset:
     """
     rows = synthetic.rows("train")
     numbers_K = np.array([_number(label, data.labels) for label in synthetic.labels])
-    pixels_MCHW = supervised.pixels(rows, data.rows("train").shape)
-    is_new_M = extension.unjudged(data, pixels_MCHW)
+    made = _fitting(synthetic, data)
+    is_new_M = extension.unjudged(data, made)
     if not is_new_M.all():
         run.emit(
             "note", text=f"left out {int((~is_new_M).sum())} synthetic rows that stand in a split that judges"
         )
     origin = f"synthetic {synthetic.id}"
-    return extension.extended(data, pixels_MCHW[is_new_M], numbers_K[rows.targets[is_new_M]], origin=origin)
+    return extension.extended(data, made[is_new_M], numbers_K[rows.targets[is_new_M]], origin=origin)
+
+
+def _fitting(synthetic: Dataset, data: Dataset) -> np.ndarray:
+    """Synthetic rows as the data has them: pixels (M, C, H, W), or the bytes of a table's rows (M,)."""
+    rows = synthetic.rows("train")
+    if "tabular" not in data.schema:
+        return supervised.pixels(rows, data.rows("train").shape)
+    if synthetic.schema.get("tabular") != data.schema["tabular"]:
+        raise UsageError(
+            f"synthetic rows must have the columns {', '.join(data.schema['tabular']['columns'])}"
+        )
+    found = np.empty(rows.num_rows, object)
+    found[:] = rows.encoded(np.arange(rows.num_rows))
+    return found
 
 
 def _number(label: str, labels: list[str]) -> int:

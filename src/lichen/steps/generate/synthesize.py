@@ -15,8 +15,9 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import short
-from lichen.data import extension, pictures
-from lichen.engine import fidelity, generating, memorization, supervised
+from lichen.data import extension
+from lichen.engine import drawing, fidelity, memorization
+from lichen.engine.drawing import Cells, Pictures
 from lichen.engine.sieve import Mesh, Sieve
 
 NUM_ASKED = 1000
@@ -42,8 +43,8 @@ def synthesize(
     """Adds rows to train; their provenance names the generator.
 
     Args:
-        generator: as `generate.gan` returns it, of the data's labels.
-        classifier: what filters, trained on real rows; None: the distance of pixels alone does.
+        generator: as `generate.gan` returns it, or of a table `generate.ctgan`, of the data's labels.
+        classifier: what filters, trained on real rows; None: the distance of pixels or cells does.
         ratio: rows added to a class for each real one that it has.
         ratios: the same for single classes, such as {"6": 20}.
         confidence: the least probability of its class that the classifier gives a row.
@@ -53,39 +54,24 @@ def synthesize(
         tries: how many times the rows that are wanted are drawn at most.
 
     Raises:
-        UsageError: a model is no generator, its labels or pictures are not the data's, or nothing passes.
+        UsageError: a model is no generator, its labels or rows are not like the data's, or nothing passes.
         OptionError: a class of `ratios` is none of the data's.
     """
-    _check(generator, classifier, data)
-    rows = data.rows("train")
+    source = drawing.of(generator, data, classifier, device=run.device)
     is_real_N = extension.provenance(data).is_real
-    real_NCHW, targets_N = rows.whole()[is_real_N], rows.targets[is_real_N]
-    wanted_K = _wanted(data, targets_N, ratio, ratios or {})
+    wanted_K = _wanted(data, data.rows("train").targets[is_real_N], ratio, ratios or {})
     mesh = Mesh(confidence=confidence, nearest=min_distance, farthest=max_distance)
-    sieve = Sieve(classifier, real_NCHW, mesh, device=run.device)
-    pixels_MCHW, targets_M = _drawn(
-        generator, sieve, wanted_K, rows.shape, truncation=truncation, tries=tries, seed=seed, run=run
-    )
-    is_new_M = extension.unjudged(data, pixels_MCHW)
+    sieve = Sieve(classifier, source.real("train")[is_real_N], mesh, device=run.device)
+    made, targets_M = _drawn(source, sieve, wanted_K, truncation, tries=tries, seed=seed, run=run)
+    is_new_M = extension.unjudged(data, made)
     _tell(run, sieve, wanted_K, targets_M, int((~is_new_M).sum()))
     if not is_new_M.any():
         raise UsageError(
             "no row that was drawn passes", hint="a lower confidence, or a generator trained longer"
         )
-    _warn_of_copies(run, sieve, data, pixels_MCHW)
+    _warn_of_copies(run, sieve, source, made)
     origin = f"synthetic {short(generator.digest)}"
-    return extension.extended(data, pixels_MCHW[is_new_M], targets_M[is_new_M], origin=origin)
-
-
-def _check(generator: Model, classifier: Model | None, data: Dataset) -> None:
-    generating.require_generator(generator)
-    for name, model in (("generator", generator), ("classifier", classifier)):
-        if model is not None and list(model.assets.get("labels", ())) != data.labels:
-            raise UsageError(f"the {name}'s labels must be the data's: {', '.join(data.labels)}")
-    channels = generator.assets["made_shape"][0]
-    shape = data.rows("train").shape
-    if channels != shape[0] or not shape[1] or shape[1] != shape[2]:
-        raise UsageError(f"the generator makes squares of {channels} channels; the data has {shape}")
+    return extension.extended(data, made[is_new_M], targets_M[is_new_M], origin=origin)
 
 
 def _wanted(data: Dataset, targets_N: np.ndarray, ratio: float, ratios: dict) -> np.ndarray:
@@ -101,29 +87,24 @@ def _wanted(data: Dataset, targets_N: np.ndarray, ratio: float, ratios: dict) ->
 
 
 def _drawn(
-    generator: Model, sieve: Sieve, wanted_K: np.ndarray, shape: tuple[int, int, int], *,
-    truncation: float | None, tries: int, seed: int, run: Run,
+    source: Pictures | Cells, sieve: Sieve, wanted_K: np.ndarray, truncation: float | None, *, tries: int,
+    seed: int, run: Run,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Pictures that pass (M, C, H, W) and their classes (M,), at most as many of each as are wanted."""
+    """Rows that pass (M, ...) and their classes (M,), at most as many of each as are wanted."""
     missing_K, start = wanted_K.copy(), 0
-    found: list[tuple[np.ndarray, np.ndarray]] = []
+    found = [(source.empty, np.zeros(0, np.int64))]
     for attempt in range(tries):
         targets_M = np.repeat(np.arange(len(missing_K)), missing_K)
         if not len(targets_M):
             break
-        pixels_MCHW = generating.drawn(
-            generator, targets_M, seed=seed, start=start, truncation=truncation, device=run.device
-        )
+        made = source.drawn(targets_M, seed=seed, start=start, truncation=truncation)
         start += len(targets_M)
-        if pixels_MCHW.shape[1:] != shape:
-            pixels_MCHW = np.stack([pictures.resize(one_CHW, shape[1]) for one_CHW in pixels_MCHW])
-        is_good_M = sieve.passes(pixels_MCHW, targets_M)
-        found.append((pixels_MCHW[is_good_M], targets_M[is_good_M]))
+        is_good_M = sieve.passes(source.numbers(made), targets_M)
+        found.append((made[is_good_M], targets_M[is_good_M]))
         missing_K = missing_K - np.bincount(targets_M[is_good_M], minlength=len(missing_K))
         run.emit("progress", done=attempt + 1, total=tries)
-    empty = (np.zeros((0, *shape), np.uint8), np.zeros(0, np.int64))
-    pixels, targets = (np.concatenate(column) for column in zip(empty, *found, strict=True))
-    return pixels, targets
+    rows, targets = (np.concatenate(column) for column in zip(*found, strict=True))
+    return rows, targets
 
 
 def _tell(run: Run, sieve: Sieve, wanted_K: np.ndarray, targets_M: np.ndarray, num_judged: int) -> None:
@@ -134,14 +115,13 @@ def _tell(run: Run, sieve: Sieve, wanted_K: np.ndarray, targets_M: np.ndarray, n
     )
 
 
-def _warn_of_copies(run: Run, sieve: Sieve, data: Dataset, pixels_MCHW: np.ndarray) -> None:
+def _warn_of_copies(run: Run, sieve: Sieve, source: Pictures | Cells, made: np.ndarray) -> None:
     """Asks whether what passed is nearer to train rows than to validation rows."""
-    fewest = 2 * fidelity.GROUPS
-    if min(data.num_rows("validation"), len(pixels_MCHW), len(sieve.real_NF)) < fewest:
+    if min(source.data.num_rows("validation"), len(made), len(sieve.real_NF)) < 2 * fidelity.GROUPS:
         return
-    held = supervised.pixels(data.rows("validation"), data.rows("train").shape)
+    some = source.numbers(made[:: -(-len(made) // NUM_ASKED)])
     memory = memorization.asked(
-        sieve.real_NF, sieve.features(held), sieve.features(pixels_MCHW[:: -(-len(pixels_MCHW) // NUM_ASKED)])
+        sieve.real_NF, sieve.features(source.real("validation")), sieve.features(some)
     )
     said = f"area {memory.area['value']:.3f} [{memory.area['low']:.3f}, {memory.area['high']:.3f}]"
     if memory.is_flagged:
