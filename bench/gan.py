@@ -2,8 +2,8 @@
 
 The tutorial's network is written here from its description: 64x64 pictures, 100 numbers of a code, 64 to 512
 channels, batch-norm, Adam at 2e-4 with beta1 .5, batches of 128, no classes. Ours trains first; the other
-then has the same CPU seconds. Both are judged at 28x28 by one classifier's features on the same validation
-rows.
+then has the same CPU seconds. Minutes are those of one core's work, which others on the machine do not
+stretch. Both are judged at 28x28 by one classifier's features on the same validation rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lichen.engine import generating, supervised
 
 SOURCE = "/usr/share/datasets/fashion-mnist"
 """Debian's package dataset-fashion-mnist."""
-OURS = {"epochs": 15, "batch_size": 64, "rate": 0.0005, "discriminator_rate": 0.001, "schedule": "linear"}
+OURS = {"epochs": 5, "batch_size": 64, "rate": 0.0005, "discriminator_rate": 0.001, "schedule": "linear"}
 GOALS = {"minutes": 20, "agreement": 0.85, "coverage": 0.5, "times_noise": 5.0, "fid_share": 0.5}
 CODES, WIDTH, SIDE, BATCH = 100, 64, 64, 128
 
@@ -130,7 +130,7 @@ def main() -> None:
         figures = compare(3000 if given.quick else None, options, 2 if given.quick else 6,
                           300 if given.quick else 1000)  # fmt: skip
     ok = (
-        figures["wall_s"] <= 60 * GOALS["minutes"] and figures["agreement"] >= GOALS["agreement"]
+        figures["cpu_s"] <= 60 * GOALS["minutes"] and figures["agreement"] >= GOALS["agreement"]
         and figures["lichen"]["coverage"] >= GOALS["coverage"]
         and figures["times_noise"] >= GOALS["times_noise"] and figures["fid_share"] <= GOALS["fid_share"]
     )  # fmt: skip
