@@ -23,6 +23,16 @@ SHOWN = 5
 """Labels per answer."""
 
 
+def check(data: Dataset, split: str, columns: tuple[str, ...]) -> None:
+    """Refuses rows that cannot be learnt from.
+
+    Raises:
+        DataError: a missing column, fewer than two classes, a target that is no class, no rows.
+    """
+    images.check(data, split, columns)
+    images.check_classes(data, split)
+
+
 class Classification:
     """What a task inherits; its own are `columns` and what a row is."""
 
@@ -35,8 +45,7 @@ class Classification:
         Raises:
             DataError: a missing column, fewer than two classes, a target that is no class, no rows.
         """
-        images.check(data, split, self.columns)
-        images.check_classes(data, split)
+        check(data, split, self.columns)
 
     def num_outputs(self, data: Dataset) -> int:
         return len(data.labels)

@@ -31,7 +31,7 @@ class Nature(nn.Module):
         layers: list[nn.Module] = []
         shape = torch.Size(in_shape)
         for width, (side, stride) in zip(widths, LAYERS, strict=True):
-            kernel = [min(side, pixels) for pixels in shape[1:]]
+            kernel = min(side, shape[1]), min(side, shape[2])
             convolution = nn.Conv2d(shape[0], width, kernel, stride)
             shape = torch.Size([width, *((n - k) // stride + 1 for n, k in zip(shape[1:], kernel))])
             layers += [convolution, *NORMS[norm](shape), nn.ReLU()]

@@ -15,7 +15,7 @@ from torch import Tensor
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
-from lichen.engine import actions, images, metrics, observations
+from lichen.engine import actions, classes, metrics, observations
 from lichen.engine.classes import Classification
 
 
@@ -37,8 +37,7 @@ class Control(Classification):
         if "observation" not in data.schema:
             raise DataError("this task needs what an agent saw and did", hint="decide.record makes such data")
         if not data.schema["observation"]["low"]:
-            images.check(data, split, (*self.columns, "label"))
-            images.check_classes(data, split)
+            classes.check(data, split, (*self.columns, "label"))
         elif not data.num_rows(split):
             raise DataError(f"split `{split}` has no rows")
 

@@ -20,7 +20,7 @@ from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
 from lichen.data import png
-from lichen.engine import codes, generating, images, metrics, neighbours
+from lichen.engine import classes, codes, generating, images, metrics, neighbours
 
 NUM_CODES = 64
 """Numbers of a code where nobody says; those of `generate.gan`."""
@@ -41,8 +41,7 @@ class ImageGeneration:
         Raises:
             DataError: a missing column, fewer than two classes, rows of several labels, no rows.
         """
-        images.check(data, split, self.columns)
-        images.check_classes(data, split)
+        classes.check(data, split, self.columns)
 
     def num_outputs(self, data: Dataset) -> int:
         """Refuses: a generator learns against a discriminator, and from no row by itself.
