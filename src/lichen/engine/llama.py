@@ -1,7 +1,7 @@
 """llama: the net `gpt` out of a LlamaForCausalLM and into one, tensor by tensor, where both compute the same.
 
 What a Llama cannot say (ReLU^2, normed queries and keys, an answer about whole texts) and what `gpt` cannot
-(biases, scaled turns, heads of a width of their own) is refused by name.
+(biases, scaled turns) is refused by name.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"a Llama must have {name}={plain} to be a gpt, not {config[name]!r}")
     try:
         width, num_heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+        head_width = int(config.get("head_dim") or 0)
         options = {
             "depth": int(config["num_hidden_layers"]), "width": width, "num_heads": num_heads,
             "num_kv_heads": int(config.get("num_key_value_heads") or num_heads), "mlp": "swiglu",
@@ -58,8 +59,8 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
         }  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the configuration of a Llama must say its sizes: {error}") from None
-    if (head_width := config.get("head_dim") or width // num_heads) * num_heads != width:
-        raise UsageError(f"heads of a gpt share its width of {width}; {num_heads} of {head_width} do not")
+    if head_width and head_width * num_heads != width:
+        options["head_width"] = head_width
     return options
 
 

@@ -21,11 +21,18 @@ simply all up to itself."""
 
 
 class Attention(nn.Module):
-    """Softmax of q k' / sqrt(K) over what may be seen; groups of query heads share keys and values."""
+    """Softmax of q k' / sqrt(K) over what may be seen; groups of query heads share keys and values.
 
-    def __init__(self, width: int, num_heads: int, num_kv_heads: int, qk_norm: bool, epsilon: float) -> None:
+    Args:
+        head_width: None: so that all heads together are as wide as what they read.
+    """
+
+    def __init__(
+        self, width: int, num_heads: int, num_kv_heads: int, qk_norm: bool, epsilon: float,
+        head_width: int | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.head_width = width // num_heads
+        self.head_width = head_width or width // num_heads
         self.qk_norm = qk_norm
         self.epsilon = epsilon
         self.query = nn.Linear(width, num_heads * self.head_width, bias=False)

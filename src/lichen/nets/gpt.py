@@ -145,6 +145,7 @@ def build(
     width: int | None = None,
     num_heads: int | None = None,
     num_kv_heads: int | None = None,
+    head_width: int | None = None,
     hidden: int | None = None,
     mlp: str = "relu2",
     qk_norm: bool = True,
@@ -161,6 +162,7 @@ def build(
         num_outputs: 0: the next token is told; else this many kinds of texts.
         width: None: 64 per layer. num_heads: None: so that a head is 64 wide, or half the width.
         num_kv_heads: heads of keys and values; None: as many as heads.
+        head_width: None: so that all heads together are as wide as the net; where some went they are not.
         hidden: width inside `mlp`; None: four times the width of relu2, of swiglu as many parameters.
         mlp: relu2 or swiglu.
         qk_norm: queries and keys are normed before they meet.
@@ -175,14 +177,16 @@ def build(
     num_heads = num_heads or max(1, width // HEAD_WIDTH)
     num_kv_heads = num_kv_heads or num_heads
     hidden = hidden_width("gpt", mlp, width, hidden)
-    if width % num_heads or width // num_heads % 2 or num_heads % num_kv_heads:
+    if head_width is None and width % num_heads == 0:
+        head_width = width // num_heads
+    if not head_width or head_width % 2 or num_heads % num_kv_heads:
         raise OptionError(
             f"a width of {width} must be {num_heads} heads of an even width, in {num_kv_heads} equal groups"
         )
     if is_tied and num_outputs:
         raise OptionError("a head that tells kinds of texts cannot be tied to the tokens")
     blocks = [
-        Block(Attention(width, num_heads, num_kv_heads, qk_norm, epsilon),
+        Block(Attention(width, num_heads, num_kv_heads, qk_norm, epsilon, head_width),
               Mlp(width, hidden, mlp == "swiglu"), width, epsilon)
         for _ in range(depth)
     ]  # fmt: skip
