@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lichen.core.errors import UsageError
-from lichen.core.protocols import Task
-from lichen.engine import supervised
+from lichen.core.protocols import SelfSupervised, Task
+from lichen.engine import dictation, supervised
 from lichen.engine.execution import Objective
 
 TEMPERATURE = 4.0
@@ -76,6 +76,10 @@ def objective(teacher: nn.Module, task: Task, assets: Mapping[str, Any], lessons
     plain = supervised.objective(task, assets)
     if lessons.share == 0.0 and lessons.features == "none":
         return plain
+    if isinstance(task, SelfSupervised):
+        return dictation.objective(
+            teacher, task, assets, share=lessons.share, temperature=lessons.temperature
+        )
     teacher.requires_grad_(False).eval()
 
     def taught(module: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> Tensor:

@@ -44,36 +44,49 @@ def is_large(module: nn.Module, rows: Tensor) -> bool:
     return isinstance(head, nn.Linear) and rows.numel() * head.out_features > MOST_LOGITS
 
 
+def told_of(rows: Tensor) -> Tensor:
+    """int64 (B, T): what each place of rows as batches have them tells; PAD: nothing."""
+    return (rows[:, 1] if rows.ndim == 3 else rows[:, 1:]).long()
+
+
 def losses(module: nn.Module, x_BT: Tensor, told_BT: Tensor) -> Tensor:
     """float32 (Q,): the loss of each token that is told, row after row.
 
     Args:
         told_BT: int64; PAD where nothing is told.
     """
-    is_told_BT = told_BT != PAD
-    if not hasattr(module, "features"):  # wrapped, as for several processes
-        return functional.cross_entropy(
-            module(x_BT)[is_told_BT].float(), told_BT[is_told_BT], reduction="none"
-        )
+    head, heard_QD, num_outputs = heard(module, x_BT, told_BT)
+
+    def told(heard_QD: Tensor, told_Q: Tensor) -> Tensor:
+        return functional.cross_entropy(head(heard_QD).float(), told_Q, reduction="none")
+
+    return in_pieces(told, num_outputs, heard_QD, told_BT[told_BT != PAD])
+
+
+def heard(module: nn.Module, x_BT: Tensor, told_BT: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor, int]:
+    """What makes logits of features, the features (Q, D) of places that tell something, and logits of each.
+
+    A net that is wrapped, as for several processes, gives logits at once.
+    """
+    if not hasattr(module, "features"):
+        outputs_QV = module(x_BT)[told_BT != PAD]
+        return nn.Identity(), outputs_QV, outputs_QV.shape[-1]
     features_BTD = cast("Callable[[Tensor], Tensor]", module.features)(x_BT)
     require_tokens(features_BTD, told_BT)
-    return _in_pieces(module.head, features_BTD[is_told_BT], told_BT[is_told_BT])
+    head = cast("Any", module.head)
+    return head, features_BTD[told_BT != PAD], head.out_features
 
 
-def _in_pieces(head: Any, features_QD: Tensor, told_Q: Tensor) -> Tensor:
-    """Losses of places, of which some meet the head at a time."""
-    size = max(1, MOST_LOGITS // head.out_features)
-
-    def told(features_QD: Tensor, told_Q: Tensor) -> Tensor:
-        return functional.cross_entropy(head(features_QD).float(), told_Q, reduction="none")
-
-    if len(told_Q) <= size or not torch.is_grad_enabled():
-        return torch.cat([told(*piece) for piece in zip(features_QD.split(size), told_Q.split(size))])
+def in_pieces(loss: Callable[..., Tensor], num_outputs: int, *places: Tensor) -> Tensor:
+    """The losses of places (Q, ...), of which some meet the head at a time."""
+    size = max(1, MOST_LOGITS // num_outputs)
+    pieces = zip(*(part.split(size) for part in places), strict=True)
+    if len(places[0]) <= size or not torch.is_grad_enabled():
+        return torch.cat([loss(*piece) for piece in pieces])
     from torch.utils.checkpoint import checkpoint
 
     return torch.cat([
-        checkpoint(told, *piece, use_reentrant=False, preserve_rng_state=False)
-        for piece in zip(features_QD.split(size), told_Q.split(size))
+        checkpoint(loss, *piece, use_reentrant=False, preserve_rng_state=False) for piece in pieces
     ])  # fmt: skip
 
 

@@ -77,7 +77,7 @@ class LanguageModelling:
 
     def objective(self, module: nn.Module, rows: Tensor, assets: Mapping[str, Any]) -> Tensor:
         """The mean loss of the tokens that rows tell, computed some rows at a time."""
-        told_BT = _told(rows)
+        told_BT = telling.told_of(rows)
         if rows.ndim == 3 or telling.is_large(module, rows):
             return telling.mean_loss(module, self.inputs(rows, assets), told_BT)
         logits_BTV = module(self.inputs(rows, assets))
@@ -86,14 +86,14 @@ class LanguageModelling:
 
     def told(self, module: nn.Module, rows: Tensor, assets: Mapping[str, Any]) -> Tensor:
         """Loss of each token (B, T) of rows, NOTHING where none is told."""
-        told_BT = _told(rows)
+        told_BT = telling.told_of(rows)
         found_BT = torch.full(told_BT.shape, NOTHING, device=rows.device)
         found_BT[told_BT != PAD] = telling.losses(module, self.inputs(rows, assets), told_BT)
         return found_BT
 
     def kept(self, outputs: Tensor, rows: Tensor, assets: Mapping[str, Any]) -> Tensor:
         """Loss of each token (B, T) of logits (B, T, V), NOTHING where none is told."""
-        told_BT = _told(rows)
+        told_BT = telling.told_of(rows)
         return torch.where(told_BT != PAD, _losses(outputs, told_BT), NOTHING)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -150,11 +150,6 @@ class LanguageModelling:
 def _are_told(outputs_NT: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """bool (N, T): tokens of documents that have a loss; an end that is the number PAD has none."""
     return (targets[..., 0] >= 0) & (outputs_NT != NOTHING)
-
-
-def _told(rows: Tensor) -> Tensor:
-    """int64 (B, T): what each place tells; PAD: nothing."""
-    return (rows[:, 1] if rows.ndim == 3 else rows[:, 1:]).long()
 
 
 def _losses(logits_BTV: Tensor, told_BT: Tensor) -> Tensor:

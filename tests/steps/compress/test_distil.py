@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from languages import drawn, texts
 
 from lichen.core import session
 from lichen.core.errors import UsageError
 from lichen.core.session import Session
 from lichen.core.step import by_address
-from lichen.engine import answer
+from lichen.engine import answer, feeds
 
 distil, train = by_address("compress.distil"), by_address("pretrain.train")
 
@@ -55,3 +56,37 @@ def test_a_student_of_other_labels_is_refused(teacher, stripes):
     other = teacher.with_weights(teacher.weights(), assets={**teacher.assets, "labels": ["c", "b", "a"]})
     with session.using(Session()), pytest.raises(UsageError, match="labels must be the teacher's"):
         distil(teacher, stripes, other, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def speaker():
+    data = texts(200)
+    with session.using(Session()):
+        teller = by_address("prepare.bpe")(data, size=280)
+        made = by_address("pretrain.language")(
+            data, teller, steps=60, max_tokens=32, batch_size=16, precision="float32",
+            net_options={"depth": 2, "width": 64, "num_heads": 2},
+        )  # fmt: skip
+        return made, data
+
+
+def test_a_language_model_learns_token_by_token_and_nears_its_teacher(speaker):
+    model, data = speaker
+    options = {"net": "gpt", "net_options": {"depth": 1, "width": 32, "num_heads": 1}, "temperature": 1.0,
+               "optimizer": "muon_adamw", "epochs": 4, "batch_size": 8, "precision": "float32"}  # fmt: skip
+    rows = feeds.rows_of(data, "validation", model.assets).whole()
+    with session.using(Session()):
+        alone, taught = (distil(model, data, distillation_share=share, **options) for share in (0.0, 1.0))
+    assert taught.num_params < 0.6 * model.num_params and dict(taught.assets) == dict(model.assets)
+    apart = [np.abs(answer.logits(one, rows) - answer.logits(model, rows)).mean() for one in (taught, alone)]
+    assert apart[0] < apart[1]
+    assert taught.generate("moss on", temperature=0, max_new_tokens=4)
+
+
+def test_a_student_of_other_tokens_or_with_maps_of_texts_is_refused(speaker):
+    model, data = speaker
+    with session.using(Session()):
+        with pytest.raises(UsageError, match="through one tokenizer"):
+            distil(model, data, drawn(), epochs=1)
+        with pytest.raises(UsageError, match="texts have no feature maps"):
+            distil(model, data, net="gpt", features="hints", epochs=1)

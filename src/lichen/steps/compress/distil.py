@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -14,7 +15,7 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Net, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import count_text
-from lichen.engine import architecture, backend, distillation, feeds, macs, masking, supervised
+from lichen.engine import architecture, backend, dictation, distillation, feeds, macs, masking, supervised
 from lichen.engine.distillation import Lessons, Student
 from lichen.engine.fit import Settings, fit
 from lichen.engine.task import task_of
@@ -34,7 +35,7 @@ def distil(
     feature_weight: Positive = 1.0,
     epochs: Count = 10,
     batch_size: Count | None = None,
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd",
+    optimizer: Literal["sgd", "adam", "adamw", "muon_adamw"] = "sgd",
     rate: Positive | None = None,
     weight_decay: Positive = 0.0005,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
@@ -42,6 +43,8 @@ def distil(
     run: Run,
 ) -> Model:
     """Trains a student on the train rows, the model being its teacher; both see the same augmented pictures.
+
+    Both read texts through one tokenizer; a language model is compared with its teacher at every token.
 
     Args:
         student: what learns further; None: a fresh net. It keeps the teacher's labels and normalisation.
@@ -58,18 +61,23 @@ def distil(
         precision: of the arithmetic; auto: the fastest on this machine, a recorded decision.
 
     Raises:
-        UsageError: the student answers another task or other labels, or has no feature map to compare.
+        UsageError: the student answers another task or other labels, has no feature map to compare, or reads
+            texts through another tokenizer.
     """
     task, assets = task_of(model.task), model.assets
     task.check(data, "train")
-    teacher, shape = backend.module_of(model), feeds.shape(assets)
+    if feeds.are_paired(assets):
+        raise UsageError("translators have no student here: what they say of pairs is not compared")
+    if feeds.reads_texts(assets) and features != "none":
+        raise UsageError("texts have no feature maps of equal size to compare", hint="features='none'")
+    teacher, shape = backend.module_of(model), _shape(model)
     lessons = Lessons(
         share=distillation_share, temperature=temperature, features=features, feature_weight=feature_weight
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         small = _fresh(net, net_options, model) if student is None else _known(student, model)
-        learner = Student(small, teacher, lessons, shape)
+        learner = small if feeds.are_packed(assets) else Student(small, teacher, lessons, shape)
     settings = Settings(
         epochs=epochs,
         optimizer=optimizer,
@@ -88,9 +96,7 @@ def distil(
             judge=supervised.judge(task, data, assets, device=run.device,
                                    num_rows=supervised.num_judged(data)),
         )  # fmt: skip
-    work = [macs.count(module.to("cpu").eval(), shape) for module in (teacher, small)]
-    run.emit("note", text=f"multiply-accumulates of the teacher {count_text(work[0])}, of the student"
-             f" {count_text(work[1])} ({work[0] / work[1]:.2f}x fewer)")  # fmt: skip
+    run.emit("note", text=_fewer(teacher, small.to("cpu").eval(), model))
     if student is not None:
         return student.with_weights(backend.arrays_of(small), assets={**student.assets, **assets})
     return backend.wrap(small, task=model.task, assets=assets)
@@ -98,13 +104,32 @@ def distil(
 
 def _fresh(net: str, options: dict | None, model: Model) -> nn.Module:
     """A net that takes what the teacher takes and answers as many outputs."""
-    shape = tuple(feeds.shape(model.assets))
-    with torch.inference_mode():
-        num_outputs = backend.module_of(model)(torch.zeros(1, *shape)).shape[1]
+    shape = tuple(_shape(model))
+    num_outputs = model.options.get("num_outputs") if feeds.reads_texts(model.assets) else None
+    if num_outputs is None:
+        with torch.inference_mode():
+            num_outputs = backend.module_of(model)(torch.zeros(1, *shape)).shape[1]
     return architecture.build(net, options or {}, shape, num_outputs)
 
 
+def _shape(model: Model) -> Sequence[int]:
+    """What a row is: of texts (T, V)."""
+    return feeds.in_shape(model.assets) if feeds.reads_texts(model.assets) else feeds.shape(model.assets)
+
+
+def _fewer(teacher: nn.Module, student: nn.Module, model: Model) -> str:
+    """What the student needs less of: work for a picture, numbers that a text meets."""
+    if feeds.reads_texts(model.assets):
+        what, work = "numbers", [sum(one.numel() for one in net.parameters()) for net in (teacher, student)]
+    else:
+        shape = feeds.shape(model.assets)
+        what, work = "multiply-accumulates", [macs.count(net.to("cpu"), shape) for net in (teacher, student)]
+    return (f"{what} of the teacher {count_text(work[0])}, of the student {count_text(work[1])}"
+            f" ({work[0] / work[1]:.2f}x fewer)")  # fmt: skip
+
+
 def _known(student: Model, model: Model) -> nn.Module:
+    dictation.require_same_words(student, model)
     for name in ("labels", "image_shape"):
         if student.assets.get(name) != model.assets.get(name):
             raise UsageError(f"the student's {name} must be the teacher's")
