@@ -284,7 +284,7 @@ class _Compress:
         feature_weight: float = ...,
         epochs: int = ...,
         batch_size: int | None = ...,
-        optimizer: Literal['sgd', 'adam', 'adamw'] = ...,
+        optimizer: Literal['sgd', 'adam', 'adamw', 'muon_adamw'] = ...,
         rate: float | None = ...,
         weight_decay: float = ...,
         precision: Literal['auto', 'float32', 'bfloat16'] = ...,
@@ -363,6 +363,30 @@ class _Compress:
         seed: int = ...,
     ) -> Model:
         """set the smallest weights to zero and keep them there while the others recover"""
+        ...
+    def trim(
+        self,
+        model: Model,
+        data: Dataset,
+        *,
+        layers: float = ...,
+        heads: float = ...,
+        hidden: float = ...,
+        by: Literal['influence', 'loss'] = ...,
+        round_to: int = ...,
+        steps: int = ...,
+        batch_size: int | None = ...,
+        optimizer: Literal['muon_adamw', 'adamw'] = ...,
+        rate: float | None = ...,
+        weight_decay: float = ...,
+        warmup: int = ...,
+        distillation: float = ...,
+        temperature: float = ...,
+        max_drop: float = ...,
+        precision: Literal['auto', 'float32', 'bfloat16'] = ...,
+        seed: int = ...,
+    ) -> Model:
+        """a language model loses layers, heads and columns of its MLPs, and recovers under what it was"""
         ...
 
 compress: _Compress

@@ -27,8 +27,10 @@ SMALL = {
     "num_envs": 2,
 }
 """Options by name that keep a run short, whatever the step."""
-OF_TEXTS = ("prepare.bpe", "pretrain.language", "adapt.head", "adapt.prompt")
+OF_TEXTS = ("prepare.bpe", "pretrain.language", "adapt.head", "adapt.prompt", "compress.trim")
 """Steps that take data of texts; the others take pictures, or what an agent saw and did."""
+TELLING = ("adapt.prompt", "compress.trim")
+"""Those of them that take a model that tells texts."""
 OF_PAIRS = ("adapt.instruct", "adapt.dpo")
 """Steps that take pairs of answers, or conversations, and a model that tells texts."""
 OF_OBSERVATIONS = ("decide.clone",)
@@ -37,6 +39,7 @@ CONTINUOUS = ("decide.sac",)
 """Steps for environments whose actions are continuous."""
 OUTSIDE = {
     "prepare.load": {"source": "digits"}, "pretrain.load": {"net": "mlp", "weights": None},
+    "compress.trim": {"hidden": 0.5, "steps": 2},
     "prepare.thin": {"shares": {"a": 0.5}}, "prepare.environment": {"id": "CartPole-v1"},
     "pretrain.language": {
         "net": "gpt", "net_options": {"depth": 1, "width": 8, "num_heads": 1}, "steps": 2, "max_tokens": 16,
@@ -66,7 +69,7 @@ def made_of(read, rows):
     found = {"Dataset": rows}
     if read.address in OF_TEXTS:
         found["Model"] = step.by_address("prepare.bpe")(rows, size=260)
-        if read.address == "adapt.prompt":
+        if read.address in TELLING:
             small = {**OUTSIDE["pretrain.language"], "max_tokens": 128}
             found["Model"] = step.by_address("pretrain.language")(rows, found["Model"], **small)
         elif read.address.startswith("adapt."):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import GateError
+from lichen.core.errors import GateError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.progress import Run
@@ -94,9 +94,12 @@ def prune(
 
     Raises:
         GateError: the pruned net is slower than the model on this machine.
-        UsageError: the net cannot be made so small or so fast.
+        UsageError: the net cannot be made so small or so fast, or tells tokens.
     """
     task, assets = task_of(model.task), model.assets
+    if feeds.tells_tokens(assets):
+        raise UsageError("channels are those of nets of pictures and features; this model tells tokens",
+                         hint="compress.trim takes layers and heads out of a gpt")  # fmt: skip
     task.check(data, "train")
     whole = backend.module_of(model)
     batches = supervised.batches_of(data, assets, batch_size=batch_size, seed=seed, device=run.device)
