@@ -6,6 +6,7 @@ import pytest
 import lichen as li
 from lichen.core import session
 from lichen.core.errors import UsageError
+from lichen.data import arrays
 from lichen.engine import intervals
 from lichen.report import beside, findings, page
 
@@ -57,7 +58,12 @@ def test_what_is_of_another_task_or_of_no_record_is_named(life):
     with pytest.raises(UsageError, match="no Model or Program that recorded steps made"):
         li.studies.beside(models[0], other)
     ordered = li.pretrain.train(data, net="mlp", task="ordinal_regression", epochs=1, precision="float32")
-    with pytest.raises(UsageError, match="must be for one task.*ordinal_regression"):
+    rows = data.rows("train")
+    halves = arrays.arrays(rows.images, rows.targets % 2, labels=["even", "odd"])
+    few = li.pretrain.train(halves, net="mlp", epochs=1, precision="float32")
+    with pytest.raises(UsageError, match="must have the same labels.*even"):
+        li.studies.beside(models[0], few)
+    with pytest.raises(UsageError, match="must have the same task.*ordinal_regression"):
         li.studies.beside(models[0], ordered)
 
 

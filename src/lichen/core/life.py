@@ -134,6 +134,11 @@ def _signature(step: str) -> Signature | None:
         return None
 
 
+def given(call: Call) -> dict[str, Any]:
+    """The options of a call that were said."""
+    return _options(call, _signature(call.step))
+
+
 def _options(call: Call, read: Signature | None) -> dict[str, Any]:
     """Those that are not what they are when nothing is said."""
     if read is None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lichen.core import tally
+from lichen.core import life, tally
 from lichen.core.errors import UsageError
 from lichen.core.lineage import Call
 from lichen.core.model import Model
@@ -128,20 +128,22 @@ def _life(value: Value, first: Value) -> list[Call]:
     """The calls behind a value, its own the last."""
     if value.made is None or not isinstance(value, Model | Program) or value.task is None:
         raise UsageError(f"{value!r} is no Model or Program that recorded steps made for a task")
-    if value.task != getattr(first, "task", None):
-        raise UsageError(f"values side by side must be for one task; {value!r} is for {value.task}",
-                         hint=f"the first is for {getattr(first, 'task', None)}")  # fmt: skip
+    assert isinstance(first, Model | Program)
+    for what in ("task", "labels"):
+        own, wanted = (one.task if what == "task" else one.assets.get(what) for one in (value, first))
+        if own != wanted:
+            raise UsageError(f"values side by side must have the same {what}; {value!r} has {own}",
+                             hint=f"the first has {wanted}")  # fmt: skip
     return value.made.call.history()
 
 
 def _names(calls: Sequence[Call]) -> list[str]:
-    """Each step's address, with the options in which it differs from others of the same step."""
+    """Each step's address, with what was said to it and not to others of the same step."""
     found = []
     for call in calls:
-        alike = [other for other in calls if other.step == call.step]
-        differing = [name for name in call.options
-                     if any(other.options.get(name) != call.options[name] for other in alike)]  # fmt: skip
-        told = [f"{name}={str(call.options[name])[:LONGEST]}" for name in differing]
+        alike = [other.options for other in calls if other.step == call.step]
+        told = [f"{name}={str(said)[:LONGEST]}" for name, said in life.given(call).items()
+                if any(options.get(name) != said for options in alike)]  # fmt: skip
         found.append(" ".join([call.step, *told]))
     return [name if found.count(name) == 1 else f"{name} {call.id[:6]}"
             for name, call in zip(found, calls, strict=True)]  # fmt: skip
