@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -147,19 +147,16 @@ def kept(importance_J: Tensor, count: int) -> list[int]:
 def shorter(net: Gpt, gone: Sequence[int]) -> Gpt:
     """A copy without these layers."""
     left = [layer for layer in range(len(net.blocks)) if layer not in gone]
-    return _filled(net, {"depth": len(left)}, left, lambda name, tensor, layer: tensor)
+    return _filled(net, replace(Sizes.of(net), layers=len(left)), left, lambda part, tensor, layer: tensor)
 
 
 def narrower(net: Gpt, found: Importance, sizes: Sizes) -> Gpt:
     """A copy whose layers keep so many groups of heads and columns of their MLPs."""
-    block: Any = net.blocks[0]
-    now, width = Sizes.of(net), net.head_width
-    each = block.attention.query.out_features // width // now.groups
+    now = Sizes.of(net)
     groups, columns = ([kept(one, count) for one in part]
                        for part, count in zip(found, (sizes.groups, sizes.hidden), strict=True))  # fmt: skip
 
-    def cut(name: str, tensor: Tensor, layer: int) -> Tensor:
-        part = name.split(".")[-2]
+    def cut(part: str, tensor: Tensor, layer: int) -> Tensor:
         if part in ("query", "key", "value"):
             return tensor.unflatten(0, (now.groups, -1))[groups[layer]].flatten(0, 1)
         if part == "out":
@@ -168,37 +165,38 @@ def narrower(net: Gpt, found: Importance, sizes: Sizes) -> Gpt:
             return tensor[columns[layer]]
         return tensor[:, columns[layer]] if part == "down" else tensor
 
-    options = {"num_heads": each * sizes.groups, "num_kv_heads": sizes.groups, "hidden": sizes.hidden,
-               "head_width": width}  # fmt: skip
-    return _filled(net, options, list(range(now.layers)), cut)
+    return _filled(net, replace(sizes, layers=now.layers), list(range(now.layers)), cut)
 
 
-def _filled(
-    net: Gpt, changes: dict[str, Any], layers: Sequence[int], cut: Callable[[str, Tensor, int], Tensor]
-) -> Gpt:
-    """The net with other options, and of each of its layers what is left of one that was."""
+def _filled(net: Gpt, sizes: Sizes, layers: Sequence[int], cut: Callable[[str, Tensor, int], Tensor]) -> Gpt:
+    """The net in other sizes, and in each of its layers what is left of one that was.
+
+    Args:
+        cut: of a layer's part, such as `query`, its tensor and the number that the layer had.
+    """
     address, made = getattr(net, architecture.ORIGIN)
-    shapes = tuple(made["in_shape"]), made["num_outputs"]
     own = {name: given for name, given in made.items() if name not in ("in_shape", "num_outputs")}
-    width = len(net.norm.weight)
     with torch.random.fork_rng(devices=[]):
-        slim = architecture.build(address, {**own, "width": width, **_whole(net), **changes}, *shapes)
+        slim = architecture.build(
+            address, {**own, **_options(net, sizes)}, tuple(made["in_shape"]), made["num_outputs"]
+        )
+    assert isinstance(slim, Gpt)
     state = net.state_dict()
     for name, tensor in slim.state_dict().items():
         if name.startswith("blocks."):
             _, number, rest = name.split(".", 2)
-            source = layers[int(number)]
-            tensor.copy_(cut(name, state[f"blocks.{source}.{rest}"], source))
+            layer = layers[int(number)]
+            tensor.copy_(cut(name.split(".")[-2], state[f"blocks.{layer}.{rest}"], layer))
         else:
             tensor.copy_(state[name])
-    assert isinstance(slim, Gpt)
     return slim.eval()
 
 
-def _whole(net: Gpt) -> dict[str, Any]:
-    """Sizes as they are, which would follow from others where nobody says."""
+def _options(net: Gpt, sizes: Sizes) -> dict[str, Any]:
+    """All sizes, also those that would follow from others where nobody says."""
     block: Any = net.blocks[0]
-    heads = block.attention.query.out_features // net.head_width
-    sizes = Sizes.of(net)
-    return {"num_heads": heads, "num_kv_heads": sizes.groups, "hidden": sizes.hidden,
-            "head_width": net.head_width}  # fmt: skip
+    each = block.attention.query.out_features // block.attention.key.out_features
+    return {
+        "depth": sizes.layers, "width": len(net.norm.weight), "num_heads": each * sizes.groups,
+        "num_kv_heads": sizes.groups, "head_width": net.head_width, "hidden": sizes.hidden,
+    }  # fmt: skip
