@@ -81,7 +81,7 @@ class Gpt(nn.Module):
             cache.length += length
         if self.reads_whole:
             last_B = ((x_BT != PAD) * torch.arange(length, device=x_BT.device)).amax(1)
-            x_BTD = x_BTD[torch.arange(len(x_BT), device=x_BT.device), last_B]
+            x_BTD = x_BTD[torch.arange(x_BT.shape[0], device=x_BT.device), last_B]
         return self.norm(x_BTD)
 
     def forward(self, x_BT: Tensor, cache: Cache | None = None) -> Tensor:
