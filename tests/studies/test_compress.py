@@ -7,6 +7,8 @@ what is lost and what is gained is known; the two slow tests live the same with 
 from __future__ import annotations
 
 import json
+import os
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -77,13 +79,40 @@ def by_size(given, *, threads, limit_s=0.0):
     return {name: 0.001 * one.size_bytes for name, one in given.items()}
 
 
+@contextmanager
+def toys(folder):
+    """A store in which a model was born, and the steps of this file; nothing waits for a disk."""
+    with pytest.MonkeyPatch.context() as patch, opened(folder / ".lichen") as session:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        session.store.records.connection.execute("PRAGMA synchronous=OFF")
+        yield session, born(), toy.rows()
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory):
+    """One for all searches: what one has computed the next takes out of it."""
+    with toys(tmp_path_factory.mktemp("lived")) as found:
+        yield found
+
+
 @pytest.fixture
-def life(monkeypatch, tmp_path):
+def steps(monkeypatch):
     monkeypatch.setitem(step.REGISTERED, "assess.evaluate", evaluate)
     monkeypatch.setattr(ladder, "of_stage", lambda stage, returns: LADDERS[returns])
     monkeypatch.setattr(programs, "latencies_ms", by_size)
-    with opened(tmp_path / ".lichen") as session:
-        yield session, born(), toy.rows()
+
+
+@pytest.fixture
+def life(lived, steps):
+    with using(lived[0]):
+        yield lived
+
+
+@pytest.fixture
+def fresh(steps, tmp_path):
+    """A life of its own, for steps that are planted to do otherwise."""
+    with toys(tmp_path) as found:
+        yield found
 
 
 def search(life, **options):
@@ -163,28 +192,28 @@ def test_with_too_few_rows_to_tell_the_answer_is_cannot_and_says_why(life):
 
 
 @pytest.mark.slow
-def test_a_form_that_is_slower_than_what_it_came_from_is_refused(life, monkeypatch):
+def test_a_form_that_is_slower_than_what_it_came_from_is_refused(fresh, monkeypatch):
     monkeypatch.setattr(programs, "latencies_ms", lambda given, **_: {
         name: 5.0 if one.precision == "int8" else 1.0 for name, one in given.items()})  # fmt: skip
-    found = search(life, target={"size_bytes": 400})
+    found = search(fresh, target={"size_bytes": 400})
     small = [point for point in found.points if point.chain[-1][1].get("precision") == "int8"]
     assert small and all("slower than finish float32" in point.refused for point in small)
     assert found.program.precision == "float32"
-    assert search(life, trials=0).says_no, "without a target something must be faster"
+    assert search(fresh, trials=0).says_no, "without a target something must be faster"
 
 
-def test_a_refused_step_leaves_the_form_that_answers_as_the_model(life, monkeypatch):
+def test_a_refused_step_leaves_the_form_that_answers_as_the_model(fresh, monkeypatch):
     monkeypatch.setattr(toy, "SCALE", 2.0)
-    found = search(life, trials=0, target={"speedup": 2})
+    found = search(fresh, trials=0, target={"speedup": 2})
     assert found.says_no and found.best.is_exact
     assert [point.refused for point in found.points][1] == "accuracy may drop by 0.02 at most; int8 has 0.3"
 
 
-def test_a_machine_without_room_gets_no_program_passed_off(life, monkeypatch):
-    found = search(life, trials=0, profile={"size_bytes": 10, "threads": 1})
+def test_a_machine_without_room_gets_no_program_passed_off(fresh, monkeypatch):
+    found = search(fresh, trials=0, profile={"size_bytes": 10, "threads": 1})
     assert found.says_no and found.best.is_exact and "1000 bytes, and 10 may be" in found.verdict
     monkeypatch.setattr(footprint, "peak_bytes", lambda program, threads: 50 * program.size_bytes)
-    found = search(life, profile={"memory_bytes": 20_000})
+    found = search(fresh, profile={"memory_bytes": 20_000})
     assert found.best.memory_bytes <= 20_000 and found.points[0].refused.startswith("needs 50000 bytes")
 
 

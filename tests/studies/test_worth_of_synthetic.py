@@ -83,11 +83,15 @@ def evaluate(model: li.Model, data: li.Dataset, *, split: str = "validation") ->
                            answers={"outcome": Array.of(outcome)})  # fmt: skip
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.setitem(step.REGISTERED, "assess.evaluate", evaluate)
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    with opened(tmp_path / ".lichen") as session:
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """One store for all: an arm that was trained for one question is not trained for the next."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        opened(tmp_path_factory.mktemp("here") / ".lichen") as session,
+    ):
+        patch.setitem(step.REGISTERED, "assess.evaluate", evaluate)
+        patch.setattr(os, "fsync", lambda descriptor: None)
         session.store.records.connection.execute("PRAGMA synchronous=OFF")
         yield session
 
