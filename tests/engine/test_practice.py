@@ -10,7 +10,7 @@ import lichen as li
 from lichen.core.array import Array
 from lichen.core.errors import DivergedError
 from lichen.data import environments
-from lichen.engine import practice
+from lichen.engine import apprentice, practice
 
 SMALL = {
     "ppo": {"num_envs": 4, "horizon": 8, "num_epochs": 2, "batch_size": 32, "normalise": True},
@@ -28,7 +28,7 @@ STEPS = 320
 
 @pytest.fixture(autouse=True)
 def short_legs(monkeypatch):
-    monkeypatch.setattr(practice, "LEG_STEPS", 64)
+    monkeypatch.setattr(apprentice, "LEG_STEPS", 64)
 
 
 def world(name="worlds:NextStep"):
@@ -97,8 +97,8 @@ def test_a_reward_that_is_no_number_ends_the_run_after_retries(algorithm):
 
 
 def test_after_a_fault_learning_goes_back_to_the_leg_at_half_the_rate(monkeypatch):
-    true, count = practice.are_sound, iter(range(10**6))
-    monkeypatch.setattr(practice, "are_sound", lambda *given: next(count) != 6 and true(*given))
+    true, count = apprentice.are_sound, iter(range(10**6))
+    monkeypatch.setattr(apprentice, "are_sound", lambda *given: next(count) != 6 and true(*given))
     run = Quiet()
     learnt("ppo", run)
     assert run.decisions["retry_1"] == {"step": 3, "back_to": 2, "rate_scale": 0.5}
@@ -135,7 +135,7 @@ def test_learning_stops_at_a_goal_and_the_choice_is_recorded():
 
 
 def test_the_best_judged_weights_are_kept_and_judging_changes_nothing_else(monkeypatch):
-    monkeypatch.setattr(practice, "_judged", lambda *given: np.array([value.pop(0)]))
+    monkeypatch.setattr(apprentice, "_judged", lambda *given: np.array([value.pop(0)]))
     value = [3.0, 9.0, 1.0, 2.0, 0.0]
     kept = learnt("ppo", Quiet(), judge_every=64, schedule="constant")
     assert kept == learnt("ppo", Quiet(), num_steps=4 * 32, judge_episodes=0, schedule="constant")

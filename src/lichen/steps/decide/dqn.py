@@ -25,9 +25,9 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Net, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import acting, actors, heads, policy, practice
+from lichen.engine import acting, actors, apprentice, heads, policy, practice
+from lichen.engine.apprentice import Plan, Practice
 from lichen.engine.gradient import Gradient
-from lichen.engine.practice import Plan, Practice
 from lichen.engine.replay import Replay
 from lichen.engine.rollout import Rollout, flat
 from lichen.engine.scales import Scales
@@ -107,7 +107,7 @@ def dqn(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
-    goes = practice.begin(
+    goes = apprentice.begin(
         agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept.tensors(), scales=scales
     )
     objective = partial(loss, agent, is_double=is_double)

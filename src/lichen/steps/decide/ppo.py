@@ -24,10 +24,10 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Net, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import actors, policy, practice
+from lichen.engine import actors, apprentice, policy, practice
 from lichen.engine.actors import ActorCritic
+from lichen.engine.apprentice import Plan, Practice
 from lichen.engine.gradient import Gradient
-from lichen.engine.practice import Plan, Practice
 from lichen.engine.rollout import Rollout, flat
 from lichen.engine.scales import Scales
 
@@ -87,7 +87,7 @@ def ppo(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
-    goes = practice.begin(agent, environment, num_envs, plan, greedy=agent.greedy, run=run, scales=scales)
+    goes = apprentice.begin(agent, environment, num_envs, plan, greedy=agent.greedy, run=run, scales=scales)
     objective = partial(loss, agent, entropy=entropy, value_weight=value_weight)
     gradient = Gradient(objective, goes.trainee.optimizer.parameters(), batch_size)
 

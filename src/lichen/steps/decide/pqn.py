@@ -23,9 +23,9 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Net, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import acting, actors, policy, practice
+from lichen.engine import acting, actors, apprentice, policy, practice
+from lichen.engine.apprentice import Plan, Practice
 from lichen.engine.gradient import Gradient
-from lichen.engine.practice import Plan, Practice
 from lichen.engine.rollout import Rollout, flat
 from lichen.engine.scales import Scales
 
@@ -88,7 +88,7 @@ def pqn(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
-    goes = practice.begin(agent, environment, num_envs, plan, greedy=greedy, run=run, scales=scales)
+    goes = apprentice.begin(agent, environment, num_envs, plan, greedy=greedy, run=run, scales=scales)
     gradient = Gradient(partial(loss, agent), goes.trainee.optimizer.parameters(), batch_size)
 
     def round(goes: Practice) -> Mapping[str, float]:
