@@ -14,10 +14,10 @@ from lichen.core.dataset import SPLITS, Dataset
 from lichen.core.errors import DataError, OptionError, nearest
 from lichen.data import bitext as pairs_of
 from lichen.data import conversations as spoken
-from lichen.data import manifest, tabular
+from lichen.data import manifest, pixels, tabular
 from lichen.data import splits as policy
-from lichen.data.columns import label_text
-from lichen.data.labels import Label, marked, several
+from lichen.data import targets as targets_of
+from lichen.data.labels import Label
 from lichen.data.near import report as near
 from lichen.data.scan import Part, content_of, grouped, part
 
@@ -47,19 +47,19 @@ def arrays(
         DataError: lengths differ, pixels are NaN or out of range, a target is no class; names the row. Or a
             row stands in two splits.
     """
-    pixels_NCHW = to_pixels(images)
-    texts = _texts(targets, labels)
-    if len(texts) != len(pixels_NCHW):
+    pixels_NCHW = pixels.of_arrays(images)
+    words = targets_of.words(targets, labels)
+    if len(words) != len(pixels_NCHW):
         raise DataError(
-            f"there must be one target per image: {len(pixels_NCHW)} images, {len(texts)} targets"
+            f"there must be one target per image: {len(pixels_NCHW)} images, {len(words)} targets"
         )
-    if len(texts) == 0:
+    if len(words) == 0:
         raise DataError("there must be at least one row; the arrays are empty")
     rows = part(
-        [content_of(row) for row in pixels_NCHW], texts, files=(), file=0, position=np.arange(len(texts))
+        [content_of(row) for row in pixels_NCHW], words, files=(), file=0, position=np.arange(len(words))
     )
     parts = _divided(rows, splits, validation, test, duplicates)
-    names = _names(labels, targets)
+    names = targets_of.names(labels, targets)
     return _reported(held(parts, pixels_NCHW, columns={"image": "images", "label": "targets"}, names=names))
 
 
@@ -87,14 +87,14 @@ def texts(
             two splits.
     """
     encoded = [_utf8(text, f"texts, row {row}") for row, text in enumerate(texts)]
-    words = _texts(targets, labels) if targets is not None else [""] * len(encoded)
+    words = targets_of.words(targets, labels) if targets is not None else [""] * len(encoded)
     if len(words) != len(encoded):
         raise DataError(f"there must be one target per text: {len(encoded)} texts, {len(words)} targets")
     if not encoded:
         raise DataError("there must be at least one row; there are no texts")
     columns = {"text": "texts", **({"label": "targets"} if targets is not None else {})}
     parts = _divided(_lying(encoded, words), splits, validation, test, duplicates)
-    return _reported(_written(parts, encoded, columns, _names(labels, targets)))
+    return _reported(_written(parts, encoded, columns, targets_of.names(labels, targets)))
 
 
 def bitext(
@@ -158,7 +158,7 @@ def table(
         if targets not in held:
             raise DataError(f"there is no column `{targets}`", hint=nearest(targets, held))
         targets = held.pop(targets)
-    words = _texts(targets, labels)
+    words = targets_of.words(targets, labels)
     if odd := next((name for name, cells in held.items() if len(cells) != len(words)), None):
         raise DataError(
             f"there must be one cell per target: {len(words)} targets, {len(held[odd])} in `{odd}`"
@@ -173,7 +173,7 @@ def table(
             raise error.at(f"row {number}") from None
     roles = {"features": json.dumps(list(held), ensure_ascii=False), "label": "targets"}
     parts = _divided(_lying(encoded, words), splits, validation, test, duplicates)
-    return _written(parts, encoded, roles, _names(labels, targets))
+    return _written(parts, encoded, roles, targets_of.names(labels, targets))
 
 
 def conversations(
@@ -272,79 +272,6 @@ def held(
 
 def _renumbered(rows: Part) -> Part:
     return replace(rows, files=(), file=np.zeros_like(rows.file), position=np.arange(rows.num_rows))
-
-
-def to_pixels(images: Any) -> np.ndarray:
-    """uint8 (N, C, H, W), contiguous, of images in any form `arrays` takes."""
-    pixels = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
-    if pixels.ndim == 3:
-        pixels = pixels[:, None]
-    if pixels.ndim != 4:
-        raise DataError(
-            f"images must have the shape (N, H, W), (N, C, H, W) or (N, H, W, C), not {tuple(pixels.shape)}"
-        )
-    if pixels.shape[1] not in (1, 3) and pixels.shape[3] in (1, 3):
-        pixels = pixels.transpose(0, 3, 1, 2)
-    if pixels.dtype != np.uint8:
-        pixels = _scaled(pixels)
-    return np.ascontiguousarray(pixels)
-
-
-def _scaled(pixels: np.ndarray) -> np.ndarray:
-    if not np.issubdtype(pixels.dtype, np.floating):
-        raise DataError(
-            f"pixels must be uint8 or floats in [0, 1], not {pixels.dtype}", hint="images.astype('uint8')"
-        )
-    flat = pixels.reshape(len(pixels), -1)
-    if np.isnan(flat).any():
-        row = int(np.isnan(flat).any(axis=1).argmax())
-        raise DataError("pixels must be numbers; this row has NaN", where=f"images, row {row}")
-    outside = ((flat < 0) | (flat > 1)).any(axis=1)
-    if outside.any():
-        row = int(outside.argmax())
-        raise DataError(
-            f"float pixels must lie in [0, 1]; this row has {flat[row].min():g} to {flat[row].max():g}",
-            where=f"images, row {row}", hint="divide by 255, or give uint8",
-        )  # fmt: skip
-    return np.rint(pixels * 255).astype(np.uint8)
-
-
-def _texts(targets: Any, labels: Sequence[str] | None) -> list[Label]:
-    if getattr(targets, "ndim", 1) == 2:
-        return _marked(targets.tolist(), labels)
-    found = targets.tolist() if hasattr(targets, "tolist") else list(targets)
-    return [
-        several(_text(one, labels, f"targets, row {row}") for one in target)
-        if isinstance(target, list | tuple | set | frozenset)
-        else _text(target, labels, f"targets, row {row}")
-        for row, target in enumerate(found)
-    ]
-
-
-def _text(target: Any, labels: Sequence[str] | None, where: str) -> str:
-    text = str(label_text(target, where))
-    if labels is None or isinstance(target, str):
-        return text
-    if not 0 <= int(text) < len(labels):
-        raise DataError(f"a target must be below the {len(labels)} labels, not {text}", where=where)
-    return str(labels[int(text)])
-
-
-def _marked(rows: list[list[Any]], labels: Sequence[str] | None) -> list[Label]:
-    """Labels of rows of 0 and 1, one for each label."""
-    width = len(rows[0]) if rows else 0
-    names = list(labels) if labels is not None else [str(place) for place in range(width)]
-    if width != len(names):
-        raise DataError(f"targets of {width} columns must have as many labels, not {len(names)}")
-    return [marked(dict(zip(names, row, strict=True)), f"targets, row {number}")
-            for number, row in enumerate(rows)]  # fmt: skip
-
-
-def _names(labels: Sequence[str] | None, targets: Any) -> list[str] | None:
-    """The classes in order, where the caller or the columns of the targets say them."""
-    if labels is None and getattr(targets, "ndim", 1) == 2:
-        return [str(place) for place in range(targets.shape[1])]
-    return list(labels) if labels is not None else None
 
 
 def _told(rows: Part, splits: Sequence[str]) -> dict[str, Part]:

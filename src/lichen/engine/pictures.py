@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lichen.core.errors import DataError, LichenError, NotFoundError, UsageError
-from lichen.data import arrays, pictures
+from lichen.data import pictures, pixels
 from lichen.data.files import read_bytes, reading
 
 
@@ -105,7 +105,7 @@ def _as_pixels(item: Any) -> np.ndarray:
     """uint8 (C, H, W) of one array or PIL image."""
     if not hasattr(item, "shape"):
         item = np.asarray(item.convert("L" if item.mode in pictures.GREY else "RGB"))
-    return arrays.to_pixels(item[None])[0]
+    return pixels.of_arrays(item[None])[0]
 
 
 def _with_channels(pixels_CHW: np.ndarray, channels: int) -> np.ndarray:
