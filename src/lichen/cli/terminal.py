@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from lichen.core.errors import LichenError
-from lichen.core.value import count_text, seconds_text, size_text
+from lichen.core.value import count_text, rate_text, seconds_text, size_text
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
@@ -24,7 +24,9 @@ def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
 
 
 HEAD = ("step", "validation", "95 % interval", "parameters", "size", "latency", "rows/s", "took")
-WIDTHS = (24, 16, 16, 10, 9, 9, 9, 7)
+WIDTHS = (24, 20, 16, 10, 8, 9, 7, 9)
+SOON_S = 10
+"""Seconds left that are no longer counted."""
 
 
 def life_head() -> str:
@@ -43,13 +45,17 @@ def life_row(row: dict[str, Any]) -> str:
         f"[{row['low']:.4f}, {row['high']:.4f}]" if row["low"] is not None else "-",
         count_text(row["num_params"]),
         size_text(row["size_bytes"]),
-        f"{row['latency_ms']:.2f} ms" if row["latency_ms"] is not None else "-",
-        (count_text(row["throughput"]) + ("~" if row["is_busy"] else ""))
+        _latency(row["latency_ms"]) if row["latency_ms"] is not None else "-",
+        (rate_text(row["throughput"]) + ("~" if row["is_busy"] else ""))
         if row["throughput"] is not None
         else "-",
         took,
     ]
     return "  ".join([name, *(cell.rjust(width) for cell, width in zip(cells, WIDTHS[1:], strict=True))])
+
+
+def _latency(latency_ms: float) -> str:
+    return f"{latency_ms:.2f} ms" if latency_ms < 1000 else f"{latency_ms / 1000:.2f} s"
 
 
 class Progress:
@@ -85,7 +91,7 @@ class Progress:
         if self._began[:2] != (event.get("key"), event.get("what")):
             self._began = (event.get("key"), event.get("what"), time.monotonic(), done)
         per_s = (done - self._began[3]) / max(time.monotonic() - self._began[2], 1e-6)
-        pace = f"{per_s:.1f} steps/s  {seconds_text((total - done) / per_s)} left" if per_s and total else ""
+        pace = f"{rate_text(per_s)} steps/s  {_left((total - done) / per_s)} left" if per_s and total else ""
         share = done / total if total else 0.0
         filled = "#" * round(20 * share)
         return f"  {event.get('step', '')} [{filled:<20}] {share:4.0%}  {pace}"
@@ -103,6 +109,10 @@ class Progress:
             self.stream.write("\r\x1b[2K")
             self.stream.flush()
             self._shown = False
+
+
+def _left(left_s: float) -> str:
+    return seconds_text(left_s) if left_s >= SOON_S else "seconds"
 
 
 def error_text(error: LichenError) -> str:

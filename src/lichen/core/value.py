@@ -156,6 +156,11 @@ def count_text(count: float) -> str:
     return f"{count:.0f}"
 
 
+def rate_text(per_s: float) -> str:
+    """As counts, but what is rare keeps two digits: 0.14, 5.3, 840, 21.8 k."""
+    return f"{per_s:.2g}" if per_s < 10 else count_text(per_s)
+
+
 def size_text(size_bytes: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if size_bytes < 1000 or unit == "GB":

@@ -8,7 +8,7 @@ from typing import Any
 
 from lichen.core.digest import short
 from lichen.core.tally import Row
-from lichen.core.value import count_text, size_text
+from lichen.core.value import count_text, rate_text, size_text
 from lichen.core.value import seconds_text as seconds
 
 NONE = "–"
@@ -53,7 +53,7 @@ def latency(row: Row) -> str:
 
 
 def throughput(row: Row) -> str:
-    return NONE if row.throughput is None else count_text(row.throughput) + (" ~" if row.is_busy else "")
+    return NONE if row.throughput is None else rate_text(row.throughput) + (" ~" if row.is_busy else "")
 
 
 def moment(recorded: str) -> str:
