@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import lives
 
+import lichen as li
 from lichen.core.errors import UsageError
 from lichen.core.session import Session
 from lichen.core.store import Store
@@ -213,6 +214,19 @@ def test_only_recorded_models_have_a_report(tmp_path):
     )
     with pytest.raises(UsageError, match="recorded steps"):
         page.write(data, tmp_path / "r.html", Session(store=Store(tmp_path / ".lichen")))
+
+
+def test_what_may_be_compressed_is_the_life_not_its_tokenizer(tmp_path):
+    with li.opened(tmp_path / ".lichen") as session:
+        read = li.texts(
+            [f"{word} lichen {row}" for row in range(30) for word in ("old", "wet")], ["a", "b"] * 30
+        )
+        teller = li.prepare.bpe(read, size=270)
+        model = li.pretrain.train(read, teller, net="bag", task="text_classification", epochs=1,
+                                  optimizer="adamw", precision="float32")  # fmt: skip
+        li.evaluate(model, read)
+        text = page.write(model, tmp_path / "r.html", session).read_text()
+    assert f"lichen compress {model.digest[:10]}" in text
 
 
 @pytest.mark.browser
