@@ -53,7 +53,7 @@ class Bar:
 BARS = {
     "cartpole": Bar(
         "CartPole-v1", 475.0,
-        {"ours": None, "ppo": 100_000, "dqn": 50_000, "pqn": 500_000, "sb3": 400_000, "zoo": 100_000},
+        {"ours": None, "ppo": 100_000, "dqn": 100_000, "pqn": 500_000, "sb3": 400_000, "zoo": 100_000},
         {"sb3": 20.0, "zoo": 2.0, "pqn": 1.0}, seeds=10,
     ),
     "lunarlander": Bar("LunarLander-v3", 242.0, {"ours": None, "zoo": 1_000_000}, {"zoo": 5.0}),
