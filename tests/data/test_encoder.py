@@ -83,3 +83,9 @@ def test_what_is_made_lies_no_further_out_than_train_rows():
     column = modes.fitted("x", [float(x) for x in two_heaps()])
     far = np.ones((1, column.width))
     assert column.decode(far)[0] <= column.high and column.decode(-far)[0] >= column.low
+
+
+@pytest.mark.parametrize("column", [{"kind": "other"}, {"kind": "levels", "name": "w"}, {"name": "w"}])
+def test_a_damaged_encoder_is_refused(column):
+    with pytest.raises(DataError, match="damaged"):
+        encoder.of([column])

@@ -56,6 +56,10 @@ def text_or_none(thing: Any) -> bool:
     return thing is None or isinstance(thing, str)
 
 
+def cell(thing: Any) -> bool:
+    return thing is None or isinstance(thing, str) or number(thing)
+
+
 def picture_shape(thing: Any) -> bool:
     return isinstance(thing, list) and all(map(natural, thing)) and 0 < prod(thing) <= MAX_NUMBERS
 
@@ -77,11 +81,16 @@ def tensor(thing: Any) -> bool:
 PIECE = {"blob": blob}
 TASK = {"name": str, "options": dict}
 TOKENIZER = {"kind": str, "special?": [str], "merges?": [str], "pieces?": [str], "file?": dict}
+COLUMN = {
+    "name": str, "kind": str, "levels?": [cell], "mean?": number, "std?": number, "has_empty?": bool,
+    "shares?": [number], "means?": [number], "stds?": [number], "is_whole?": bool, "low?": number,
+    "high?": number,
+}  # fmt: skip
 ASSETS = {
     "labels?": [str], "mean?": [number], "std?": [number], "image_shape?": picture_shape, "views?": str,
     "made_shape?": picture_shape, "num_codes?": length_of_code,
     "tokenizer?": TOKENIZER, "max_tokens?": length_of_text, "is_packed?": bool, "is_paired?": bool,
-    "observation_shape?": picture_shape, "encoder?": [dict],
+    "observation_shape?": picture_shape, "encoder?": [COLUMN],
     "action_low?": [number], "action_high?": [number],
 }  # fmt: skip
 INTERVAL = {"value": number, "low": number, "high": number}

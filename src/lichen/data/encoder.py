@@ -9,7 +9,7 @@ Shapes: N rows, W numbers of a row.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 
 from lichen.core.digest import digest_json
 from lichen.core.errors import DataError
-from lichen.data import modes, stored
+from lichen.data import modes, tabular
 from lichen.data.modes import Modes, Span
+from lichen.data.numbered import Numbered
 from lichen.data.tabular import Cell, Record, Tabular, numbers
 
 FEW = 12
@@ -123,8 +124,15 @@ class Encoder:
 
 
 def of(asset: Sequence[Mapping[str, Any]]) -> Encoder:
-    """The encoder that a Model keeps."""
-    return Encoder(tuple(KINDS[one["kind"]](**one) for one in asset))
+    """The encoder that a Model keeps.
+
+    Raises:
+        DataError: a column is of no kind, or does not say what one of its kind must.
+    """
+    try:
+        return Encoder(tuple(KINDS[one["kind"]](**one) for one in asset))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"the encoder of the model is damaged: {error}") from None
 
 
 def fitted(rows: Tabular, *, is_way_back: bool = False) -> Encoder:
@@ -173,15 +181,12 @@ def in_order(found: set[Cell]) -> list[Cell]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
-    """One split of a table through an encoder."""
+class Encoded(Numbered):
+    """One split of a table through an encoder: `length` numbers per row."""
 
     rows: Tabular
     encoder: Encoder
-
-    @property
-    def split(self) -> str:
-        return self.rows.split
+    length: int
 
     @property
     def targets(self) -> np.ndarray:
@@ -196,28 +201,17 @@ class Encoded:
         return self.rows.num_rows
 
     @property
-    def is_uniform(self) -> bool:
-        return True
+    def num_numbers(self) -> int:
+        return self.length
+
+    @property
+    def reading(self) -> str:
+        return digest_json(self.encoder.asset())
+
+    def made(self, chosen: np.ndarray) -> np.ndarray:
+        """float32 (B, W)."""
+        return self.encoder.encode([tabular.record(text.encode()) for text in self.rows.batch(chosen)])
 
     def describe(self, row: int) -> str:
         """The file and place of a row, as errors show it."""
         return self.rows.describe(row)
-
-    def fits(self, size: int | None = None) -> bool:
-        return 4 * self.num_rows * self.encoder.width <= stored.RESIDENT_BYTES
-
-    def whole(self, size: int | None = None) -> np.ndarray:
-        """float32 (N, W), made once per process: to be read, never written."""
-        key = (self.rows.identity, self.split, digest_json(self.encoder.asset()))
-        if (kept := stored.KEPT.get(key)) is None:
-            kept = self.encoder.encode(self.rows.records)
-            stored.KEPT.put(key, kept)
-        return kept
-
-    def batch(self, indices: Any, size: int | None = None) -> np.ndarray:
-        """float32 (B, W) of some rows."""
-        return self.whole()[np.asarray(indices, dtype=np.int64)]
-
-    def encoded(self, indices: Any) -> Iterator[bytes] | list[bytes]:
-        """Rows as they lie, checked against their digests."""
-        return list(self.rows.encoded(indices))

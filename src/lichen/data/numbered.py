@@ -1,4 +1,4 @@
-"""numbered: what splits of texts share once they are rows of numbers, however these lie.
+"""numbered: what splits of texts and tables share once they are rows of numbers, however these lie.
 
 Where the whole split fits into memory it is made once per process, else rows are made as they are asked for.
 
@@ -20,7 +20,7 @@ NUMBER_BYTES = 4
 
 
 class Numbered(ABC):
-    """One split of texts as rows of so many numbers each."""
+    """One split of texts, or of a table, as rows of so many numbers each."""
 
     __slots__ = ()
     rows: Any
@@ -38,11 +38,11 @@ class Numbered(ABC):
     @property
     @abstractmethod
     def reading(self) -> str:
-        """The digest of what reads texts as numbers."""
+        """The digest of what reads them as numbers."""
 
     @abstractmethod
     def made(self, chosen: np.ndarray) -> np.ndarray:
-        """int32 (B, ...) of some rows."""
+        """int32 or float32 (B, ...) of some rows."""
 
     def all_made(self) -> np.ndarray:
         """int32 (N, ...)."""

@@ -65,7 +65,8 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
             return packing.Packs(rows, teller, length)
         return tokens.Tokens(rows, teller, length, assets.get("before"))
     if has == KINDS["tabular"]:
-        told = encoder.Encoded(rows, encoder.of(assets["encoder"]))
+        read = encoder.of(assets["encoder"])
+        told = encoder.Encoded(rows, read, read.width)
         return codes.Codes(told, assets["num_codes"]) if "num_codes" in assets else told
     if "num_codes" in assets:
         return codes.Codes(rows, assets["num_codes"], assets["made_shape"])
