@@ -16,7 +16,7 @@ import torch
 
 from lichen.core.errors import DataError, UsageError
 from lichen.core.model import Model
-from lichen.engine import backend, frechet, kernels, metrics, neighbours
+from lichen.engine import backend, frechet, kernels, memory, metrics, neighbours
 from lichen.engine.intervals import student_quantile
 from lichen.engine.metrics import Figure
 from lichen.engine.task import task_of
@@ -44,7 +44,7 @@ def features(model: Model, pixels_NCHW: np.ndarray, *, device: str = "cpu") -> n
     if not hasattr(module, "features"):
         raise UsageError(f"net `{model.net}` has no `features`", hint="a file of nets/ has")
     parts = []
-    with torch.inference_mode():
+    with memory.kept(), torch.inference_mode():
         for start in range(0, len(pixels_NCHW), BATCH_SIZE):
             x_BCHW = torch.from_numpy(np.array(pixels_NCHW[start : start + BATCH_SIZE])).to(device)
             found: torch.Tensor = module.features(task.inputs(x_BCHW, model.assets))  # type: ignore[operator]
