@@ -56,6 +56,7 @@ def ctgan(
         num_codes: the numbers that a row is made from, beside those that choose.
         pack: rows that are judged together.
         batch_size: rows of a step; a multiple of `pack`, no more than there are train rows.
+        beta1: of Adam, of both; beta2: likewise.
         penalty: the weight of the gradient penalty.
         ema: decay of the running average of the generator, which is what is returned.
 
