@@ -907,6 +907,17 @@ class _Studies:
     ) -> Any:
         """what pretrained weights were worth: the same life from random weights, on the same rows"""
         ...
+    def likeness(
+        self,
+        value: Value,
+        data: Value | None = None,
+        *,
+        num_rows: int = ...,
+        epochs: int = ...,
+        seed: int = ...,
+    ) -> Any:
+        """how good a generator's rows of a table are: like the real ones, useful in their place, and new"""
+        ...
     def orders(
         self,
         value: Value,
