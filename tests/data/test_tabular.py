@@ -95,6 +95,6 @@ def test_a_row_that_changed_in_its_file_is_refused(tmp_path):
     path = written(tmp_path, "csv")
     path.write_text(path.read_text(encoding="utf-8").replace("Bonn", "Trier"), encoding="utf-8")
     data = li.load(str(path), features=["*"])
-    path.write_text(path.read_text(encoding="utf-8").replace("Trier", "Rome"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("Trier", "Paris"), encoding="utf-8")
     with pytest.raises(DataError, match="has changed"):
         data.rows("train").texts  # noqa: B018
