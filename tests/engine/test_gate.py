@@ -185,7 +185,7 @@ def of_ir(version):
 def fixed(monkeypatch):
     """Traced for as many rows as validation has: all of them at once are answered."""
 
-    def exported(module, row, max_rows=None):
+    def exported(module, row, max_rows=None, *, longest=None):
         pixels = torch.zeros(NUM_VALIDATION, *row.shape, dtype=torch.uint8)
         module(pixels)
         return torch.export.export(module, (pixels,))
