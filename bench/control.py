@@ -121,7 +121,7 @@ def ours(name: str, side: str, seed: int, budget: int | None) -> tuple[float, in
         )
         address, options = line.step, dict(line.options)
     else:
-        options = {"goal": bar.solved + 15.0, "judge_every": 1024}
+        options = {"goal": bar.solved + 15.0, "judge_every": 1024, "judge_episodes": 40}
     options |= {"seed": seed} | ({"num_steps": budget} if budget else {})
     find.load(f"lichen.steps.{address}")
     with session.using(session.Session()) as here:
