@@ -23,6 +23,15 @@ def _levels(op: str) -> list[float]:
     return [usual] if op in SINGLE else sorted({usual / 2, usual, min(2 * usual, greatest)})
 
 
+KNOWN = (
+    {"trivialaugment"},
+    {"flip", "crop"},
+    {"flip", "crop", "cutout"},
+    {"flip", "crop", "trivialaugment"},
+    {"flip", "trivialaugment", "cutmix"},
+    {"flip", "crop", "cutmix"},
+)
+"""What has served many: tried first, at its usual strengths."""
 LEVELS = {op: _levels(op) for op in OPERATIONS}
 ACTIONS = tuple((op, level) for op in LEVELS for level in LEVELS[op])
 """Every (operation, strength) in the order of its number."""
@@ -35,10 +44,13 @@ def ops_of(chosen: Sequence[int]) -> list[dict[str, float]]:
 
 
 def drawn(count: int, seed: int) -> list[list[dict[str, float]]]:
-    """Different policies: 1 to LENGTH operations, each alike likely, each at any of its levels alike."""
+    """Different policies: those that are known first, then 1 to LENGTH operations by chance.
+
+    Each operation is alike likely then, each at any of its levels alike.
+    """
     import numpy as np
 
-    found: list[list[dict[str, float]]] = []
+    found = [[{op: OPERATIONS[op][0]} for op in OPERATIONS if op in names] for names in KNOWN[:count]]
     trial = 0
     while len(found) < count:
         uniforms_D = draws.uniforms(np.array([trial]), np.arange(1 + 2 * LENGTH), seed=seed, epoch=0)[0]
