@@ -6,6 +6,7 @@ Shapes: N demonstrations, T tokens of a text, D tokens of a block, V different t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ from lichen.nets import prompted
 from lichen.nets.prompted import Prompted
 
 CHOOSING, ORDERING = 0, 1
-"""Draws that tell which rows are shown, and, from here on, in which order."""
+"""Draws that tell which rows are shown, and in which order."""
 TOGETHER = 32
 """Texts on offer that are looked at together."""
 
@@ -35,7 +36,8 @@ def chosen(
 
     Args:
         is_balanced: as many of each class as can be; else as they come.
-        order: the number of one order of the same rows.
+        order: the number of one order of the same rows: as many numbers are as many orders, until there are
+            no others.
 
     Raises:
         UsageError: there are not so many train rows.
@@ -47,11 +49,27 @@ def chosen(
     if is_balanced:
         by_hash_N = by_hash_N[np.argsort(_turn(rows.targets[by_hash_N]), kind="stable")]
     picked = by_hash_N[:count]
-    ordered = draws.hashes(rows.ids[picked].view(np.int64), seed=seed, epoch=ORDERING + order)
-    picked = picked[np.argsort(ordered, kind="stable")]
+    ordered = draws.hashes(rows.ids[picked].view(np.int64), seed=seed, epoch=ORDERING)
+    picked = picked[np.argsort(ordered, kind="stable")][_permutation(count, order)]
     texts = rows.batch(picked)
     return [Demonstration(text=text, label=int(label))
             for text, label in zip(texts, rows.targets[picked], strict=True)]  # fmt: skip
+
+
+def _permutation(count: int, order: int) -> list[int]:
+    """Of all permutations in the order of the alphabet, one far from those of the numbers before."""
+    total = math.factorial(count)
+    stride = (
+        total * 618 // 1000 or 1
+    )  # about the golden share: it comes to all places, each far from the last
+    while math.gcd(stride, total) > 1:
+        stride += 1
+    place, left, found = order * stride % total, list(range(count)), []
+    while left:
+        total //= len(left)
+        digit, place = divmod(place, total)
+        found.append(left.pop(digit))
+    return found
 
 
 def _turn(targets_N: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ Shapes: S orders, N rows.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -83,7 +84,8 @@ def orders(value: Value, data: Value | None = None, *, orders: Count = 5, level:
     Args:
         value: a Model whose life has an `adapt.prompt` with shots.
         data: what to score on (its validation split); the last Dataset of the life when None.
-        orders: of the demonstrations, two at least; each is scored on all validation rows.
+        orders: of the demonstrations, from two to as many as there are; each is scored on all validation
+            rows.
         level: of the intervals, from 0 to 1.
 
     Raises:
@@ -101,6 +103,7 @@ def orders(value: Value, data: Value | None = None, *, orders: Count = 5, level:
         changed = {call.id: {**settled, **options, "search": None}}
         return judge.score(replay(Made(call, field), session, options=changed))
 
+    orders = min(orders, math.factorial(settled["shots"]))
     each = [scored(order=number) for number in range(orders)]
     none = scored(shots=0)
     outcome_SN = np.stack([one.outcome for one in each])
