@@ -8,28 +8,17 @@ Shapes: N copies, O numbers of an observation, A numbers of an action.
 
 from __future__ import annotations
 
-import inspect
-import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lichen.core import find
 from lichen.core.environment import ARCADE, BOARDS, LIBRARY, Environment
-from lichen.core.errors import (
-    LichenError,
-    MachineError,
-    NotFoundError,
-    OptionError,
-    StepError,
-    UnsafeInputError,
-    UsageError,
-    missing_package,
-    nearest,
-)  # fmt: skip
+from lichen.core.errors import LichenError, StepError, UsageError, missing_package
+from lichen.data import makers
 
 try:
     import gymnasium
@@ -38,10 +27,6 @@ try:
 except ImportError:
     raise missing_package("gymnasium", "control") from None
 
-REGISTERED = re.compile(r"([\w.]+:)?[\w./-]*-v\d+")
-"""How Gymnasium writes ids; a module may stand before one, to be imported first."""
-OUTSIDE = ("RecordVideo", "HumanRendering")
-"""Wrappers that do something beside: a value may come in a file from anywhere."""
 LIMIT = "max_episode_steps"
 GAMES = "pettingzoo/"
 """What the names of board games begin with."""
@@ -50,9 +35,6 @@ CONSOLE = "ALE/"
 PICTURES = "rgb_array"
 """How Gymnasium calls drawing into an array."""
 Env = gymnasium.Env
-FAULTS = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, AssertionError, OSError, ImportError,
-          gymnasium.error.Error)  # fmt: skip
-"""What environments raise that cannot be built or drawn; they are others' code."""
 SEED_BITS, MOST_COPIES = 29, 4096
 BANDS = {"train": 0, "validation": 2, "test": 3}
 """Seeds of a split lie in a band of their own, told by the two highest of 31 bits."""
@@ -143,7 +125,7 @@ def drawn(environment: Environment) -> Env:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            env = _maker(environment, render_mode=PICTURES)()
+            env = makers.maker(environment, render_mode=PICTURES)()
             env.reset(seed=0)
             env.render()
         return env
@@ -155,7 +137,7 @@ def drawn(environment: Environment) -> Env:
 def _faults_of_drawing() -> tuple[type[Exception], ...]:
     """MuJoCo has one of its own where no screen is; it is there only if an environment brought it."""
     found = sys.modules.get("mujoco")
-    return (LichenError, *FAULTS, *([found.FatalError] if found else []))
+    return (LichenError, *makers.FAULTS, *([found.FatalError] if found else []))
 
 
 def _mode_of(vector: VectorEnv) -> AutoresetMode:
@@ -186,12 +168,12 @@ def seed_of(split: str, number: int) -> int:
 
 def copies(environment: Environment, num: int) -> Copies:
     """So many copies: by the environment's own vector form where it has one, else one after the other."""
-    native = _native(environment, num)
+    native = makers.native(environment, num)
     if native is not None:
         return Copies(native)
-    one = _maker(environment)
+    one = makers.maker(environment)
     mode = AutoresetMode.SAME_STEP
-    return Copies(_told(environment.address, lambda: SyncVectorEnv([one] * num, autoreset_mode=mode)))
+    return Copies(makers.told(environment.address, lambda: SyncVectorEnv([one] * num, autoreset_mode=mode)))
 
 
 def look_at(
@@ -215,7 +197,7 @@ def look_at(
     if name.startswith(CONSOLE):
         game = find.load(f"{ARCADE}:game_of")(name)
         name, options = f"{ARCADE}:Arcade", {"game": game, **options}
-    address = address_of(name)
+    address = makers.address_of(name)
     if max_steps is not None and address == f"{ARCADE}:Arcade":
         options = {**options, "max_steps": max_steps}
     elif max_steps is not None and address.startswith(LIBRARY):
@@ -237,25 +219,6 @@ def look_at(
         made.close()
 
 
-def address_of(name: str) -> str:
-    """`CartPole-v1` -> `gymnasium/CartPole-v1`; a user's `module:Env` stays.
-
-    Raises:
-        NotFoundError: it is neither.
-    """
-    name = name.removeprefix(LIBRARY)
-    if REGISTERED.fullmatch(name):
-        return LIBRARY + name
-    if ":" in name:
-        return name
-    raise NotFoundError(f"unknown environment `{name}`", hint=_near(name))
-
-
-def _near(name: str) -> str:
-    known = [known for known in gymnasium.registry if "/" not in known]
-    return nearest(name, known) or "an id of Gymnasium such as CartPole-v1, or module:Env"
-
-
 def _action(space: spaces.Space) -> dict[str, Any]:
     if isinstance(space, spaces.Discrete):
         return {"num": int(space.n)}
@@ -264,116 +227,3 @@ def _action(space: spaces.Space) -> dict[str, Any]:
         return {"low": low, "high": high}
     raise UsageError(f"actions must be discrete, or continuous within finite bounds, not {space}",
                      hint="a wrapper of the environment can say them otherwise")  # fmt: skip
-
-
-def _native(environment: Environment, num: int) -> VectorEnv | None:
-    """The environment's own vector form; None where it has none, or none that takes what was asked for."""
-    if environment.wrappers or not environment.address.startswith(LIBRARY):
-        return _users_vector(environment, num)
-    spec = _spec(environment.address)
-    entry = spec.vector_entry_point
-    if entry is None or spec.additional_wrappers:
-        return None
-    builder = find.load(entry) if isinstance(entry, str) else entry
-    known = inspect.signature(builder).parameters
-    if not set(environment.options) <= set(known):
-        return None
-    name, options = environment.address.removeprefix(LIBRARY), environment.options
-    return _told(environment.address, lambda: gymnasium.make_vec(name, num_envs=num, **options))
-
-
-def _users_vector(environment: Environment, num: int) -> VectorEnv | None:
-    if environment.wrappers or environment.address.startswith(LIBRARY):
-        return None
-    kind = _users_own(environment.address)
-    if not (isinstance(kind, type) and issubclass(kind, VectorEnv)):
-        return None
-    return _told(environment.address, lambda: kind(**{"num_envs": num, **environment.options}))
-
-
-def _spec(address: str) -> Any:
-    name = address.removeprefix(LIBRARY)
-    module, colon, bare = name.partition(":")
-    try:
-        if colon:
-            _loaded(module)
-        return gymnasium.spec(bare or name)
-    except gymnasium.error.Error as error:
-        raise NotFoundError(f"unknown environment `{name}`: {error}", hint=_near(bare or name)) from None
-
-
-def _users_own(address: str) -> Any:
-    """The class or function of the user's at `module:Env`.
-
-    Raises:
-        UnsafeInputError: it is something else; an environment may come in a file from anywhere.
-    """
-    target = _loaded(address)
-    is_env = isinstance(target, type) and issubclass(target, gymnasium.Env | VectorEnv)
-    if not is_env:
-        raise UnsafeInputError(f"`{address}` must be a class of gymnasium.Env or VectorEnv")
-    return target
-
-
-def _loaded(address: str) -> Any:
-    """What stands at an address, unless it is a part of Python: importing some of that does things."""
-    if address.partition(":")[0].partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
-        raise UnsafeInputError(f"`{address}` is a part of Python, not an environment")
-    return find.load(address)
-
-
-def _maker(environment: Environment, render_mode: str | None = None) -> Callable[[], Any]:
-    """What builds one copy, wrapped."""
-    address, plain = environment.address, dict(environment.options)
-    options = plain | ({"render_mode": render_mode} if render_mode else {})
-    wrappers = [(_wrapper(one["name"]), dict(one["options"])) for one in environment.wrappers]
-    if address.startswith(LIBRARY):
-        _spec(address)
-        build = lambda: gymnasium.make(  # noqa: E731
-            address.removeprefix(LIBRARY), disable_env_checker=True, **options
-        )  # its checks are of the first step, but it is asked at every one
-    else:
-        kind = _users_own(address)
-        if not issubclass(kind, VectorEnv):
-            build = lambda: kind(**options)  # noqa: E731
-        elif hasattr(kind, "one"):
-            build = lambda: kind.one(plain, render_mode)  # noqa: E731
-        else:
-            raise UsageError(
-                f"`{address}` is a vector environment, which takes no wrappers",
-                hint="where it has a function one(options, render_mode), that builds a copy to be wrapped",
-            )
-
-    def made() -> Any:
-        env = build()
-        for wrapper, given in wrappers:
-            env = wrapper(env, **given)
-        is_box = isinstance(env.observation_space, spaces.Box)
-        return env if is_box else gymnasium.wrappers.FlattenObservation(env)
-
-    return made
-
-
-def _wrapper(name: str) -> Any:
-    if name in OUTSIDE:
-        raise UnsafeInputError(f"wrapper `{name}` writes files or opens windows", hint="leave it out")
-    found = _loaded(name) if ":" in name else getattr(gymnasium.wrappers, name, None)
-    if isinstance(found, type) and issubclass(found, gymnasium.Wrapper):
-        return found
-    raise NotFoundError(f"unknown wrapper `{name}`", hint=nearest(name, gymnasium.wrappers.__all__)
-                        or "a class of gymnasium.wrappers, or module:Wrapper")  # fmt: skip
-
-
-def _told(address: str, build: Callable[[], Any]) -> Any:
-    """Builds, and says what is wrong in the words of the house."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return build()
-    except LichenError:
-        raise
-    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
-        raise MachineError(f"`{address}` needs a package that is not installed: {error}",
-                           hint="pip install 'lichen[box2d]' or 'lichen[mujoco]'") from None  # fmt: skip
-    except FAULTS as error:
-        raise OptionError(f"`{address}` cannot be built with these options: {error}") from None
