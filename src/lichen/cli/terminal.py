@@ -24,7 +24,7 @@ def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
 
 
 HEAD = ("step", "validation", "95 % interval", "parameters", "size", "latency", "rows/s", "took")
-WIDTHS = (24, 20, 16, 10, 8, 9, 7, 9)
+WIDTHS = (24, 20, 16, 10, 8, 9, 8, 9)
 SOON_S = 10
 """Seconds left that are no longer counted."""
 
