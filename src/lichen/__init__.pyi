@@ -15,6 +15,7 @@ from lichen.core.progress import Run as Run
 from lichen.core.schema import Count as Count
 from lichen.core.schema import Fraction as Fraction
 from lichen.core.schema import Function as Function
+from lichen.core.schema import Level as Level
 from lichen.core.schema import Natural as Natural
 from lichen.core.schema import Net as Net
 from lichen.core.schema import Positive as Positive

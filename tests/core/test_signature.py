@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from pathlib import Path
 
 import pytest
 import toy
@@ -12,6 +13,7 @@ from lichen.core import find, signature, step
 from lichen.core.errors import NotFoundError, OptionError
 from lichen.core.schema import ALIASES, Range, _within
 
+STUDIES = Path(find.source_of("lichen.studies.ablate")).parent
 STEPS = [thing for thing in vars(toy).values() if isinstance(thing, step.Step)]
 
 
@@ -173,3 +175,12 @@ def test_bounds_are_inclusive():
         and not _within(3, Range(1, 2))
         and _within(-9, Range(None, 2))
     )
+
+
+@pytest.mark.parametrize("study", [path.stem for path in sorted(STUDIES.glob("[!_]*.py"))])
+def test_no_study_takes_a_level_that_is_none(study):
+    """200 % is no confidence; neither is 0 %, nor all of it."""
+    told = signature.of("studies", study)
+    for level in (2.0, 1.0, 0.0) if "level" in told.options else ():
+        with pytest.raises(OptionError, match="option `level` must be a number from"):
+            told.options["level"].check(level)

@@ -43,6 +43,7 @@ Seed = Annotated[int, Range(0, 2**31 - 1)]
 Fraction = Annotated[float, Range(0.0, 1.0)]
 Ratio = Annotated[float, Range(1.0, None)]
 Positive = Annotated[float, Range(0.0, None)]
+Level = Annotated[float, Range(0.5, 0.9999)]
 Net = Annotated[str, "net"]
 Task = Annotated[str, "task"]
 Source = Annotated[str, "source"]
@@ -58,6 +59,7 @@ ALIASES: dict[str, tuple[str, Range | None]] = {
     "Fraction": ("float", Range(0.0, 1.0)),
     "Ratio": ("float", Range(1.0, None)),
     "Positive": ("float", Range(0.0, None)),
+    "Level": ("float", Range(0.5, 0.9999)),
     "Net": ("net", None),
     "Task": ("task", None),
     "Source": ("source", None),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from lichen.data import draws
 from lichen.data.augment import OPERATIONS
 
-LENGTH = 3
+LENGTH = 4
 """Operations of a policy at most."""
 SINGLE = {"flip"}
 """Operations of one level: twice the usual flip turns every picture, always."""
@@ -28,6 +28,7 @@ KNOWN = (
     {"flip", "crop"},
     {"flip", "crop", "cutout"},
     {"flip", "crop", "trivialaugment"},
+    {"flip", "crop", "trivialaugment", "cutmix"},
     {"flip", "trivialaugment", "cutmix"},
     {"flip", "crop", "cutmix"},
 )

@@ -14,7 +14,7 @@ from lichen.core import step
 from lichen.core.errors import UsageError
 from lichen.core.lineage import Call, Made
 from lichen.core.replay import replay
-from lichen.core.schema import Count
+from lichen.core.schema import Count, Level
 from lichen.core.scoring import Judge, Scored, data_of
 from lichen.core.session import Session, current
 from lichen.core.value import Value
@@ -72,14 +72,14 @@ class Ablation:
         return "\n".join([head, *lines])
 
 
-def ablate(value: Value, data: Value | None = None, *, seeds: Count = 3, level: float = 0.95) -> Ablation:
+def ablate(value: Value, data: Value | None = None, *, seeds: Count = 3, level: Level = 0.95) -> Ablation:
     """Replays a life without each of its removable steps.
 
     Args:
         value: a Model or Program made by recorded steps.
         data: what to score on (its validation split); the last Dataset of the life when None.
         seeds: master seeds; the first keeps the recorded seeds, each other changes all of them.
-        level: of the intervals, from 0 to 1.
+        level: of the intervals.
 
     Raises:
         UsageError: there is no lineage, nothing to score on, or no step that can be removed.

@@ -15,6 +15,7 @@ from lichen.core.errors import UsageError
 from lichen.core.lineage import Call
 from lichen.core.model import Model
 from lichen.core.program import Program
+from lichen.core.schema import Level
 from lichen.core.scoring import Judge, Scored, data_of
 from lichen.core.session import Session, current
 from lichen.core.value import Value, count_text, seconds_text, size_text
@@ -96,13 +97,13 @@ def beside(
     seventh: Value | None = None,
     eighth: Value | None = None,
     *,
-    level: float = 0.95,
+    level: Level = 0.95,
 ) -> Beside:
     """Scores up to eight Models and Programs of one task on the last data of the first one's life.
 
     Args:
         first: what the others are compared with.
-        level: of the intervals of differences, from 0 to 1.
+        level: of the intervals of differences.
 
     Raises:
         UsageError: one was not made by recorded steps, or answers another question.

@@ -10,7 +10,7 @@ is for, and where it is not slower than what it came from.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from lichen.core.errors import GateError, StepError, UsageError
 from lichen.core.ladder import Ladder, Options
 from lichen.core.model import Model
 from lichen.core.program import Program
-from lichen.core.schema import Fraction, Natural, Range, Seed
+from lichen.core.schema import Fraction, Level, Natural, Seed
 from lichen.core.scoring import Judge, data_of
 from lichen.core.session import Session, current
 from lichen.core.value import size_text
@@ -127,7 +127,7 @@ def compress(
     profile: dict | None = None,
     trials: Natural = 6,
     epochs: Natural | None = None,
-    level: Annotated[float, Range(0.5, 0.9999)] = 0.95,
+    level: Level = 0.95,
     seed: Seed = 0,
 ) -> Compression:
     """Searches the steps of `compress` for the form of a model that reaches a target.

@@ -17,7 +17,7 @@ from lichen.core import signature
 from lichen.core.errors import UsageError
 from lichen.core.lineage import PRETRAINED, Call, is_pretrained, loads_weights
 from lichen.core.replay import replay
-from lichen.core.schema import Count
+from lichen.core.schema import Count, Level
 from lichen.core.scoring import Judge, data_of
 from lichen.core.session import current
 from lichen.core.value import Value, seconds_text
@@ -66,7 +66,7 @@ class Headstart:
         )
 
 
-def headstart(value: Value, data: Value | None = None, *, seeds: Count = 1, level: float = 0.95) -> Headstart:
+def headstart(value: Value, data: Value | None = None, *, seeds: Count = 1, level: Level = 0.95) -> Headstart:
     """Replays a life from random weights and says what the pretrained ones were worth.
 
     Args:
@@ -74,7 +74,7 @@ def headstart(value: Value, data: Value | None = None, *, seeds: Count = 1, leve
         data: what to score on (its validation split); the last Dataset of the life when None.
         seeds: master seeds; the first keeps the recorded ones. One costs about what the training took, and
             its interval knows nothing of other seeds.
-        level: of the interval, from 0 to 1.
+        level: of the interval.
 
     Raises:
         UsageError: no pretrained weights were loaded, or they were not trained further.

@@ -19,7 +19,7 @@ import numpy as np
 from lichen.core.errors import UsageError
 from lichen.core.lineage import Call, Made
 from lichen.core.replay import replay
-from lichen.core.schema import Count
+from lichen.core.schema import Count, Level
 from lichen.core.scoring import Judge, Scored, data_of
 from lichen.core.session import current
 from lichen.core.value import Value
@@ -78,7 +78,7 @@ class Orders:
         ])  # fmt: skip
 
 
-def orders(value: Value, data: Value | None = None, *, orders: Count = 5, level: float = 0.95) -> Orders:
+def orders(value: Value, data: Value | None = None, *, orders: Count = 5, level: Level = 0.95) -> Orders:
     """Puts the same demonstrations in other orders.
 
     Args:
@@ -86,7 +86,7 @@ def orders(value: Value, data: Value | None = None, *, orders: Count = 5, level:
         data: what to score on (its validation split); the last Dataset of the life when None.
         orders: of the demonstrations, from two to as many as there are; each is scored on all validation
             rows.
-        level: of the intervals, from 0 to 1.
+        level: of the intervals.
 
     Raises:
         UsageError: nothing was prompted with demonstrations in one order, or there is but one order to try.

@@ -19,7 +19,7 @@ import numpy as np
 
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
-from lichen.core.schema import Count, Seed
+from lichen.core.schema import Count, Level, Seed
 from lichen.core.scoring import data_of
 from lichen.core.session import current
 from lichen.core.value import Value
@@ -100,7 +100,7 @@ def policies(
     search: Literal["halving", "random"] = "halving",
     trials: Count = 18,
     seeds: Count = 3,
-    level: float = 0.95,
+    level: Level = 0.95,
     seed: Seed = 0,
 ) -> Policies:
     """Searches the augmentation of the training behind a value.
@@ -110,7 +110,7 @@ def policies(
         data: what to score on (its validation split); the last Dataset of the life when None.
         trials: policies that halving starts with; random search spends the same epochs.
         seeds: master seeds of the verdict.
-        level: of the interval, from 0 to 1.
+        level: of the interval.
         seed: of the policies drawn.
 
     Raises:

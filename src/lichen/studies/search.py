@@ -21,7 +21,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.environment import Environment
 from lichen.core.errors import UsageError
 from lichen.core.model import Model
-from lichen.core.schema import Count, Fraction, Ratio, Seed
+from lichen.core.schema import Count, Level, Ratio, Seed
 from lichen.core.scoring import data_of
 from lichen.core.session import current
 from lichen.core.value import Value
@@ -116,7 +116,7 @@ def search(
     measure: Literal["macs", "latency"] = "macs",
     num_rows: Count = 300,
     epochs: Count = 1,
-    level: Fraction = 0.95,
+    level: Level = 0.95,
     seed: Seed = 0,
 ) -> Search:
     """Compares ways to choose at equal budget, and says which one won, if any.
@@ -132,7 +132,7 @@ def search(
         measure: of ratios: what it costs.
         num_rows: of ratios: validation rows that choose.
         epochs: of augmentations: of a training that is tried.
-        level: of the intervals, from 0 to 1.
+        level: of the intervals.
         seed: the first one.
 
     Raises:

@@ -12,7 +12,7 @@ import numpy as np
 
 from lichen.core.errors import UsageError
 from lichen.core.replay import replay
-from lichen.core.schema import Count, Fraction
+from lichen.core.schema import Count, Level
 from lichen.core.scoring import Judge, data_of
 from lichen.core.session import current
 from lichen.core.value import Value
@@ -43,14 +43,14 @@ class Seeds:
         return "\n".join([*lines, f"mean {self.mean:.4f} {interval} over seeds and {self.unit}"])
 
 
-def seeds(value: Value, data: Value | None = None, *, seeds: Count = 5, level: Fraction = 0.95) -> Seeds:
+def seeds(value: Value, data: Value | None = None, *, seeds: Count = 5, level: Level = 0.95) -> Seeds:
     """Replays a life with other seeds, and scores each on the same validation.
 
     Args:
         value: a Model or Program, whatever its task.
         data: the Dataset or Environment to score on; the last one of the life when None.
         seeds: master seeds; the first keeps the recorded ones, and its life is found, not computed.
-        level: of the interval, from 0 to 1.
+        level: of the interval.
 
     Raises:
         UsageError: the value was not made by recorded steps, or there is one seed only.

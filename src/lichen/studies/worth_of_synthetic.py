@@ -19,7 +19,7 @@ import numpy as np
 
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
-from lichen.core.schema import Count, Table
+from lichen.core.schema import Count, Level, Table
 from lichen.core.session import current
 from lichen.core.value import Value
 from lichen.engine import intervals
@@ -95,7 +95,7 @@ def worth_of_synthetic(
     *,
     ops: Annotated[list, Table("lichen.data.augment:OPERATIONS")] | None = None,
     seeds: Count = 5,
-    level: float = 0.95,
+    level: Level = 0.95,
 ) -> Worth:
     """Says whether synthetic rows make a training better than real rows and classical augmentation do.
 
@@ -104,7 +104,7 @@ def worth_of_synthetic(
         synthetic: Dataset of synthetic rows, or the data that some were added to; None: the life added them.
         ops: the classical augmentation; None: the life's own policy, or small moves where it has none.
         seeds: master seeds of the trainings; the generator stays as it is.
-        level: of the interval, from 0 to 1.
+        level: of the interval.
 
     Raises:
         UsageError: there is no training to repeat, or there are no synthetic rows.
