@@ -328,6 +328,7 @@ def test_too_little_memory_is_no_bug(lichen, home, monkeypatch, words):
 
 LINES = {
     "an unknown verb": (["rnu"], "did you mean `run`?"),
+    "a step as a verb": (["trim"], "`compress.trim` is a step of recipes: lichen steps compress.trim"),
     "an unknown flag": (["run", "small.yaml", "--fersh"], "did you mean `--fresh`?"),
     "an option as a flag": (["run", "small.yaml", "--epochs", "3"], "train.epochs=20"),
     "a choice": (["run", "small.yaml", "--device", "gpu"], "auto, cpu, cuda, not `gpu`"),

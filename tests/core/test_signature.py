@@ -139,8 +139,10 @@ def test_a_mapping_that_json_cannot_say_is_refused(thing):
 
 
 def test_an_unknown_step_is_refused_with_the_nearest():
-    with pytest.raises(NotFoundError):
-        signature.of("steps", "compress.prun")
+    for word in ("compress.prun", "prune"):
+        with pytest.raises(NotFoundError) as caught:
+            signature.of("steps", word)
+        assert caught.value.hint == "did you mean `compress.prune`?"
     with pytest.raises(NotFoundError, match="module `toys` does not exist"):
         signature.of("steps", "toys:fit")
     with pytest.raises(NotFoundError, match="must define a function `fits`"):

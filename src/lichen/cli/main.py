@@ -88,7 +88,7 @@ class _Parser(argparse.ArgumentParser):
             raise _Usage(message.removeprefix("argument "), hint=f"{self.prog} --help")
         what, word, known = found[1], found[2], [name.strip(" '") for name in found[3].split(",")]
         if what == "VERB":
-            raise _Usage(f"unknown verb `{word}`", hint=nearest(word, known) or f"{self.prog} --help")
+            raise _Usage(f"unknown verb `{word}`", hint=_verb_meant(word, known) or f"{self.prog} --help")
         raise _Usage(f"{what} must be one of {', '.join(known)}, not `{word}`", hint=_close(word, known))
 
 
@@ -113,6 +113,14 @@ class _Top(_Parser):
 class _Help(argparse.HelpFormatter):
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=24, width=110)
+
+
+def _verb_meant(word: str, known: Iterable[str]) -> str | None:
+    """What a word that is no verb may be: a verb misspelt, or a step, which stands in recipes."""
+    from lichen.core import find
+
+    steps = [name for name in find.shelf("steps") if word in (name, name.rpartition(".")[2])]
+    return f"`{steps[0]}` is a step of recipes: lichen steps {steps[0]}" if steps else nearest(word, known)
 
 
 def _close(word: str, known: Iterable[str]) -> str | None:

@@ -112,11 +112,16 @@ NEAR = 200
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """A hint `did you mean ...?` for a misspelt word, or the list of what is known when it is short."""
+    """A hint `did you mean ...?` for a misspelt word, or the list of what is known when it is short.
+
+    A last part alone (`trim` of `compress.trim`) is as near as a whole name.
+    """
     import difflib
 
     names = sorted({name for name in known if isinstance(name, str)})
+    whole = {name.rpartition(".")[2]: name for name in names}
     close = difflib.get_close_matches(word[:NEAR], names, n=1, cutoff=0.6)
+    close = close or [whole[one] for one in difflib.get_close_matches(word[:NEAR], whole, n=1, cutoff=0.6)]
     if close:
         return f"did you mean `{close[0]}`?"
     return f"known: {', '.join(names)}" if 0 < len(names) <= 20 else None
