@@ -24,7 +24,7 @@ NUM_LABELS, NUM_VALIDATION, NUM_CLASSES = 500, 2000, 10
 GOAL = 0.05
 """Of test accuracy, over seeds."""
 TRIALS = 4
-"""Whole trainings each: policies that help most need the most epochs, so the short looks of halving err here."""
+"""Each a whole training: what helps most needs the most epochs, so short looks of halving err here."""
 NET: dict[str, Any] = {
     "net": "resnet20", "epochs": 100, "batch_size": 50, "rate": 0.05, "precision": "bfloat16",
 }  # fmt: skip
