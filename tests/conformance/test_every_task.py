@@ -6,7 +6,7 @@ import torch
 
 from lichen.core import find
 from lichen.core.array import Array
-from lichen.core.errors import DataError
+from lichen.core.errors import DataError, OptionError
 from lichen.core.protocols import Decoded, SelfSupervised
 from lichen.data import arrays, observations
 
@@ -169,3 +169,11 @@ def test_its_assets_are_json_read_off_train_alone(name):
     data = rows(task_of(name))
     assets = task_of(name).assets(data)
     assert canonical(assets) == canonical(task_of(name).assets(data.opened(("train",))))
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if "image" not in task_of(name).columns])
+def test_what_only_pictures_have_is_refused_of_other_rows(name):
+    task = task_of(name)
+    for given in ({"image_size": 8}, {"normaliser": ([0.5], [0.5])}):
+        with pytest.raises(OptionError, match="have neither image_size nor normaliser"):
+            task.assets(rows(task), **given)

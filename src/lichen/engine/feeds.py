@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import DataError, UsageError
+from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.protocols import Feed, Task
 from lichen.data import chat, conversations, dialogues, encoder, packing, pairing, tokenizer, tokens
@@ -142,28 +142,33 @@ def shape(assets: Mapping[str, Any]) -> list[int]:
 
 
 def assets_of(
-    task: Task, data: Dataset, *, image_size: int | None, teller: Model | None, max_tokens: int | None
+    task: Task,
+    data: Dataset,
+    *,
+    image_size: int | None = None,
+    normaliser: tuple[list[float], list[float]] | None = None,
+    teller: Model | None = None,
+    max_tokens: int | None = None,
 ) -> dict[str, Any]:
     """What answering needs beside weights, off train rows only.
 
     Args:
+        image_size, normaliser: of pictures, as a task's `assets` takes them.
         teller: the Model that holds the tokenizer of a task on texts.
         max_tokens: numbers read of a text; None: those of the longest train row, LONGEST at most.
 
     Raises:
         UsageError: a text task without a tokenizer, or a tokenizer of another task.
+        OptionError: a size or a normaliser of pictures is given where rows are none.
     """
-    if {"observation", "features"} & set(task.columns) and image_size is not None:
-        raise DataError("rows of numbers have no image_size")
     if "text" not in task.columns:
         if teller is not None:
             raise UsageError(f"task {task.name} reads no texts, so it takes no tokenizer")
-        return task.assets(data, image_size)
+        return task.assets(data, image_size, normaliser=normaliser)
     if teller is None or "tokenizer" not in teller.assets:
         raise UsageError("texts are read through a tokenizer; none is given",
                          hint="prepare.bpe makes one: tokenizer=li.prepare.bpe(data)")  # fmt: skip
-    if image_size is not None:
-        raise DataError("texts have no image_size")
     asset = teller.assets["tokenizer"]
     length = max_tokens or min(LONGEST, max(1, tokens.longest(data.rows("train"), tokenizer.of(asset))))
-    return {**task.assets(data), "tokenizer": asset, "max_tokens": length}
+    told = task.assets(data, image_size, normaliser=normaliser)
+    return {**told, "tokenizer": asset, "max_tokens": length}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import DataError, UsageError
+from lichen.core.errors import DataError, OptionError, UsageError
 
 Normaliser = tuple[list[float], list[float]]
 """Mean and deviation per channel, of pixels in 0 to 1."""
@@ -64,6 +64,19 @@ def check_classes(data: Dataset, split: str) -> None:
         )
     if split == "train" and rows.targets.min() == rows.targets.max():
         raise DataError(f"every train row has the label `{data.labels[rows.targets[0]]}`", where=data.root)
+
+
+def refuse_sizes(rows: str, image_size: int | None, normaliser: Normaliser | None) -> None:
+    """Refuses what only pictures have.
+
+    Args:
+        rows: what these are, as a person calls them.
+
+    Raises:
+        OptionError: one is given.
+    """
+    if image_size is not None or normaliser is not None:
+        raise OptionError(f"{rows} have neither image_size nor normaliser")
 
 
 class Pictures:

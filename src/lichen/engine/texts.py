@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lichen.core.errors import DataError, NotFoundError, OptionError
+from lichen.core.errors import DataError, NotFoundError
 from lichen.data import packing, pairing, tokenizer, tokens
 from lichen.data.files import read_bytes
 from lichen.data.tokenizer import PAD
@@ -33,16 +33,6 @@ def cut(batch_BT: Tensor) -> Tensor:
         return batch_BT
     is_told_T = (batch_BT != PAD).any(0)
     return batch_BT[:, : max(1, int(is_told_T.sum()))]  # texts begin at the left and have no gaps
-
-
-def refuse_sizes(image_size: int | None, normaliser: tuple[list[float], list[float]] | None) -> None:
-    """Refuses what only pictures have.
-
-    Raises:
-        OptionError: one is given.
-    """
-    if image_size is not None or normaliser is not None:
-        raise OptionError("texts have neither image_size nor normaliser")
 
 
 def typed(text: str, piped: bytes | None) -> list[Any]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
-from lichen.engine import actions, classes, metrics, observations
+from lichen.engine import actions, classes, images, metrics, observations
 from lichen.engine.classes import Classification
 
 
@@ -44,8 +44,19 @@ class Control(Classification):
     def num_outputs(self, data: Dataset) -> int:
         return len(data.labels) or len(data.schema["observation"]["low"])
 
-    def assets(self, data: Dataset, image_size: int | None = None) -> dict[str, Any]:
-        """`observation_shape`, and `labels` of discrete actions or the range of continuous ones."""
+    def assets(
+        self,
+        data: Dataset,
+        image_size: int | None = None,
+        *,
+        normaliser: tuple[list[float], list[float]] | None = None,
+    ) -> dict[str, Any]:
+        """`observation_shape`, and `labels` of discrete actions or the range of continuous ones.
+
+        Raises:
+            OptionError: a size or a normaliser of pictures is given.
+        """
+        images.refuse_sizes("observations", image_size, normaliser)
         about = data.schema["observation"]
         seen = {"observation_shape": list(about["shape"])}
         if not about["low"]:

@@ -26,7 +26,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
 from lichen.data import conversations
 from lichen.data.tokenizer import PAD
-from lichen.engine import metrics, telling, texts
+from lichen.engine import images, metrics, telling
 
 NOTHING = -1.0
 """Stands in for the loss of a place where no token is to be told."""
@@ -68,7 +68,7 @@ class LanguageModelling:
         Raises:
             OptionError: a size or a normaliser of pictures is given.
         """
-        texts.refuse_sizes(image_size, normaliser)
+        images.refuse_sizes("texts", image_size, normaliser)
         return {"is_packed": True}
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:

@@ -70,7 +70,7 @@ class SentenceEmbedding:
         Raises:
             OptionError: a size or a normaliser of pictures is given.
         """
-        texts.refuse_sizes(image_size, normaliser)
+        images.refuse_sizes("texts", image_size, normaliser)
         return {}
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:

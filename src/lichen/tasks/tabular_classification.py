@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import OptionError
 from lichen.data import encoder
+from lichen.engine import images
 from lichen.engine.classes import Classification
 
 
@@ -38,8 +38,7 @@ class TabularClassification(Classification):
         Raises:
             OptionError: a size or a normaliser of pictures is given.
         """
-        if image_size is not None or normaliser is not None:
-            raise OptionError("tables have neither image_size nor normaliser")
+        images.refuse_sizes("rows of a table", image_size, normaliser)
         told = encoder.fitted(data.rows("train"))
         return {"labels": data.labels, "encoder": told.asset(), "observation_shape": [told.width]}
 

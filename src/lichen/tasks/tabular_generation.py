@@ -17,9 +17,9 @@ from torch import Tensor
 
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
-from lichen.core.errors import OptionError, UsageError
+from lichen.core.errors import UsageError
 from lichen.data import encoder
-from lichen.engine import classes, codes, metrics, neighbours
+from lichen.engine import classes, codes, images, metrics, neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +59,7 @@ class TabularGeneration:
         Raises:
             OptionError: a size or a normaliser of pictures is given.
         """
-        if image_size is not None or normaliser is not None:
-            raise OptionError("tables have neither image_size nor normaliser")
+        images.refuse_sizes("rows of a table", image_size, normaliser)
         told = encoder.fitted(data.rows("train"), is_way_back=True)
         return {"labels": data.labels, "encoder": told.asset()}
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from lichen.core.dataset import Dataset
-from lichen.engine import texts
+from lichen.engine import images, texts
 from lichen.engine.classes import Classification
 
 
@@ -37,7 +37,7 @@ class TextClassification(Classification):
         Raises:
             OptionError: a size or a normaliser of pictures is given.
         """
-        texts.refuse_sizes(image_size, normaliser)
+        images.refuse_sizes("texts", image_size, normaliser)
         return {"labels": data.labels}
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:

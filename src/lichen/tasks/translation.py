@@ -23,7 +23,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, UsageError
 from lichen.data.pairing import halves
 from lichen.data.tokenizer import PAD
-from lichen.engine import bleu, metrics, texts
+from lichen.engine import bleu, images, metrics
 
 NOTHING = -1.0
 """Stands in for the loss of a place where no token is to be told."""
@@ -67,7 +67,7 @@ class Translation:
         Raises:
             OptionError: a size or a normaliser of pictures is given.
         """
-        texts.refuse_sizes(image_size, normaliser)
+        images.refuse_sizes("texts", image_size, normaliser)
         return {"is_paired": True}
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:

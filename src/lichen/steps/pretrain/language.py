@@ -82,7 +82,7 @@ def language(
     """
     learnt = task_of(TASK)
     learnt.check(data, "train")
-    assets = feeds.assets_of(learnt, data, image_size=None, teller=tokenizer, max_tokens=max_tokens)
+    assets = feeds.assets_of(learnt, data, teller=tokenizer, max_tokens=max_tokens)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         module = architecture.build(net, net_options or {}, feeds.in_shape(assets), learnt.num_outputs(data))

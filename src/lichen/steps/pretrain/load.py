@@ -16,7 +16,7 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Net, Seed, Source, Task
 from lichen.core.step import step
-from lichen.engine import architecture, backend, pretrained
+from lichen.engine import architecture, backend, feeds, pretrained
 from lichen.engine.task import task_of
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -55,15 +55,13 @@ def load(
     learnt.check(data, "train")
     found = pretrained.read(Path(weights)) if weights is not None else None
     expected = architecture.expected(net)
-    assets = learnt.assets(
-        data, image_size or expected.get("image_size"),
+    assets = feeds.assets_of(
+        learnt, data, image_size=image_size or expected.get("image_size"),
         normaliser=_normaliser(normalisation, found.notes if found else {}, expected),
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        module = architecture.build(
-            net, net_options or {}, tuple(assets["image_shape"]), learnt.num_outputs(data)
-        )
+        module = architecture.build(net, net_options or {}, feeds.in_shape(assets), learnt.num_outputs(data))
     has_head = found is not None and _fill(module, pretrained.matched(found.tensors, module), head)
     run.emit("note", text="the head is theirs" if has_head else "the head is new")
     return backend.wrap(module, task=task, assets=assets if has_head else {**assets, "is_head_new": True})
