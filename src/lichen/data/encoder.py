@@ -144,7 +144,11 @@ def fitted(rows: Tabular, *, is_way_back: bool = False) -> Encoder:
     Raises:
         DataError: a column has too many words.
     """
-    records = rows.records
+    return fitted_to(rows.records, is_way_back=is_way_back)
+
+
+def fitted_to(records: Sequence[Record], *, is_way_back: bool = False) -> Encoder:
+    """The same of some rows."""
     return Encoder(
         tuple(_column(name, [record[name] for record in records], is_way_back) for name in records[0])
     )
@@ -210,7 +214,11 @@ class Encoded(Numbered):
 
     def made(self, chosen: np.ndarray) -> np.ndarray:
         """float32 (B, W)."""
-        return self.encoder.encode([tabular.record(text.encode()) for text in self.rows.batch(chosen)])
+        return self.encoder.encode(self.encoded(chosen))
+
+    def encoded(self, indices: Any) -> list[Record]:
+        """Some rows as a person hands them in."""
+        return [tabular.record(text.encode()) for text in self.rows.batch(indices)]
 
     def describe(self, row: int) -> str:
         """The file and place of a row, as errors show it."""

@@ -7,13 +7,13 @@ Shapes: N rows of train, M rows added, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import UsageError
+from lichen.core.errors import OptionError, UsageError, nearest
 from lichen.core.value import Chain, Memory
 from lichen.data import manifest, png
 from lichen.data.scan import Part, content_of, part
@@ -22,6 +22,8 @@ from lichen.data.tabular import Tabular
 
 REAL = "real"
 """Where a row comes from that no generator made."""
+BETWEEN = "between real rows"
+"""Where a row comes from that was made of two real ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +45,30 @@ def provenance(data: Dataset, split: str = "train") -> Provenance:
     if found is None:
         return Provenance((REAL,), np.zeros(data.num_rows(split), np.uint16))
     return Provenance(tuple(found["names"]), np.frombuffer(data.blobs.get(found["blob"]), "<u2"))
+
+
+def wanted(data: Dataset, ratio: float | None, ratios: Mapping[str, float]) -> np.ndarray:
+    """int64 (K,): rows to add to each class.
+
+    Args:
+        ratio: to each real row of train; None: what the class has less than the most common one.
+        ratios: the same for single classes.
+
+    Raises:
+        OptionError: a class is none of the data's, or its ratio is no number from 0 on.
+    """
+    for label, share in ratios.items():
+        if label not in data.labels:
+            raise OptionError(f"`{label}` in option `ratios` is no class", hint=nearest(label, data.labels))
+        if not isinstance(share, int | float) or not 0 <= share < 1e6:
+            raise OptionError(f"the ratio of `{label}` must be a number from 0 on, not {share!r}")
+    targets_N = data.rows("train").targets[provenance(data).is_real]
+    counts_K = np.bincount(targets_N, minlength=len(data.labels))
+    usual_K = counts_K.max() - counts_K if ratio is None else counts_K * ratio
+    told = zip(data.labels, counts_K, usual_K, strict=True)
+    return np.rint(
+        [count * ratios[label] if label in ratios else usual for label, count, usual in told]
+    ).astype(np.int64)
 
 
 def unjudged(data: Dataset, made_M: np.ndarray) -> np.ndarray:

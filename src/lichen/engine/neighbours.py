@@ -47,6 +47,18 @@ def reach(rows_NF: np.ndarray, among_MF: np.ndarray, k: int = NEAREST) -> np.nda
     return np.concatenate([radii(distances(some_CF, among_MF), k) for some_CF in chunks])
 
 
+def around(rows_NF: np.ndarray, chosen_C: np.ndarray, k: int = NEAREST) -> np.ndarray:
+    """int64 (C, k): of some rows of a set, by their numbers, the k nearest other ones, the nearest first."""
+    found = []
+    for some_C in _chunks(chosen_C, len(rows_NF)):
+        apart = distances(rows_NF[some_C], rows_NF)
+        apart[np.arange(len(some_C)), some_C] = np.inf
+        near = np.argpartition(apart, k - 1, axis=1)[:, :k]
+        order = np.take_along_axis(apart, near, 1).argsort(1, kind="stable")
+        found.append(np.take_along_axis(near, order, 1))
+    return np.concatenate(found)
+
+
 def _chunks(rows_NF: np.ndarray, count: int) -> Iterator[np.ndarray]:
     """Rows in parts whose table beside `count` others is no larger than TABLE."""
     size = max(1, TABLE // count)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import OptionError, UsageError, nearest
+from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Positive, Seed
@@ -59,7 +59,7 @@ def synthesize(
     """
     source = drawing.of(generator, data, classifier, device=run.device)
     is_real_N = extension.provenance(data).is_real
-    wanted_K = _wanted(data, data.rows("train").targets[is_real_N], ratio, ratios or {})
+    wanted_K = extension.wanted(data, ratio, ratios or {})
     mesh = Mesh(confidence=confidence, nearest=min_distance, farthest=max_distance)
     sieve = Sieve(classifier, source.real("train")[is_real_N], mesh, device=run.device)
     made, targets_M = _drawn(source, sieve, wanted_K, truncation, tries=tries, seed=seed, run=run)
@@ -72,18 +72,6 @@ def synthesize(
     _warn_of_copies(run, sieve, source, made)
     origin = f"synthetic {short(generator.digest)}"
     return extension.extended(data, made[is_new_M], targets_M[is_new_M], origin=origin)
-
-
-def _wanted(data: Dataset, targets_N: np.ndarray, ratio: float, ratios: dict) -> np.ndarray:
-    """int64 (K,): rows to add to each class."""
-    for label, share in ratios.items():
-        if label not in data.labels:
-            raise OptionError(f"`{label}` in option `ratios` is no class", hint=nearest(label, data.labels))
-        if not isinstance(share, int | float) or not 0 <= share < 1e6:
-            raise OptionError(f"the ratio of `{label}` must be a number from 0 on, not {share!r}")
-    counts_K = np.bincount(targets_N, minlength=len(data.labels))
-    shares_K = np.array([ratios.get(label, ratio) for label in data.labels])
-    return np.rint(counts_K * shares_K).astype(np.int64)
 
 
 def _drawn(
