@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,12 +25,23 @@ from lichen.core.value import Value
 from lichen.data import augment, extension, manifest
 from lichen.engine import supervised
 
-EXTENSIONS = ("generate.extend", "generate.synthesize")
-"""Steps that add synthetic rows."""
+EXTENSIONS = ("generate.extend", "generate.synthesize", "augment.smote")
+"""Steps that add rows which nobody recorded."""
 CLASSICAL = [{"crop": 0.125}, {"rotate": 10.0}]
 """Of a life without a policy: small moves, which leave the class of nearly any picture as it is."""
 LONGER = 1.1
 """From so many times the rows on, the real rows are also given as many steps."""
+
+
+class Way(NamedTuple):
+    """What becomes of rows before they are trained on."""
+
+    name: str
+    step: str
+    options: Mapping[str, Any]
+
+
+PLAIN = Way("", "augment.policy", {"ops": []})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +64,7 @@ class Trial:
         self.real = _without_synthetic(self.data, session)
         self.mixed = self._mixed(synthetic)
         _check_apart(self.mixed, self.real, session)
-        self.augmentation = _policy(self.data) if ops is None else {"ops": ops}
+        self.ways = [PLAIN, *_classical(self.data, self.mixed, ops)]
         self.judge = Judge(session, self.real)
         self.metric, self.sign, self.num_judged = "", 1.0, 0
 
@@ -85,22 +96,28 @@ class Trial:
 
     def arms(self) -> list[Plan]:
         epochs = self.training.options["epochs"]
-        more = self.mixed.num_rows("train") / self.real.num_rows("train")
-        as_long = max(epochs, round(epochs * more))
-        spans = [("", epochs)] + ([(" for as many steps", as_long)] if as_long > LONGER * epochs else [])
-        ways = [("", False), (", augmented", True)] if self.augmentation["ops"] else [("", False)]
-        real = [Plan(name=f"real{way}{span}", is_synthetic=False, is_augmented=is_augmented, epochs=number)
-                for span, number in spans for way, is_augmented in ways]  # fmt: skip
-        return real + [
-            Plan(name=f"real and synthetic{way}", is_synthetic=True, is_augmented=is_augmented, epochs=epochs)
-            for way, is_augmented in ways
-        ]
+        places = range(len(self.ways))
+        longer = {place: self._as_long(place, epochs) for place in places}
+        real = [self._plan("real", place, "", epochs) for place in places]
+        real += [self._plan("real", place, " for as many steps", number)
+                 for place, number in longer.items() if number > LONGER * epochs]  # fmt: skip
+        return real + [self._plan("real and synthetic", place, "", epochs) for place in places]
+
+    def _plan(self, rows: str, place: int, span: str, epochs: int) -> Plan:
+        return Plan(name=f"{rows}{self.ways[place].name}{span}", is_synthetic=rows != "real",
+                    is_augmented=place > 0, epochs=epochs)  # fmt: skip
+
+    def _as_long(self, place: int, epochs: int) -> int:
+        """Epochs of the real rows that are as many steps as with the synthetic ones."""
+        real, mixed = (self._varied(rows, place).num_rows("train") for rows in (self.real, self.mixed))
+        return max(epochs, round(epochs * mixed / real))
 
     def data_of(self, arm: Plan) -> Dataset:
-        rows = self.mixed if arm.is_synthetic else self.real
-        return self._called(
-            "augment.policy", {"data": rows}, self.augmentation if arm.is_augmented else {"ops": []}
-        )
+        return self._varied(self.mixed if arm.is_synthetic else self.real, int(arm.is_augmented))
+
+    def _varied(self, rows: Dataset, place: int) -> Dataset:
+        way = self.ways[place]
+        return self._called(way.step, {"data": rows}, way.options)
 
     def outcome(self, arm: Plan, seed: int) -> np.ndarray:
         """float64 (N,): each real row's share of the headline."""
@@ -148,6 +165,27 @@ def _without_synthetic(data: Dataset, session: Session) -> Dataset:
     real = replay(data.made, session, without=added)
     assert isinstance(real, Dataset) and not real.num_synthetic
     return real
+
+
+def _classical(data: Dataset, mixed: Dataset, ops: list[Any] | None) -> list[Way]:
+    """The way of classical augmentation, or none: a policy, of a table rows between real ones."""
+    if "tabular" in data.schema and ops is None:
+        ratios = _ratios(mixed)
+        between = Way(", with rows between", "augment.smote", {"ratio": 0.0, "ratios": ratios})
+        return [between] if ratios else []
+    told = _policy(data) if ops is None else {"ops": ops}
+    return [Way(", augmented", "augment.policy", told)] if told["ops"] else []
+
+
+def _ratios(mixed: Dataset) -> dict[str, float]:
+    """Synthetic rows to each real one by class; of none where rows between real ones are what is judged."""
+    origin, targets_N = extension.provenance(mixed), mixed.rows("train").targets
+    if extension.BETWEEN in origin.names:
+        return {}
+    real_K, made_K = (np.bincount(targets_N[some_N], minlength=len(mixed.labels)).tolist()
+                      for some_N in (origin.is_real, ~origin.is_real))  # fmt: skip
+    return {label: made / held for label, held, made in zip(mixed.labels, real_K, made_K, strict=True)
+            if made and held > 1}  # fmt: skip
 
 
 def _policy(data: Dataset) -> dict[str, Any]:

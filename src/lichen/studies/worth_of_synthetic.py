@@ -102,7 +102,8 @@ def worth_of_synthetic(
     Args:
         value: a Model or Program whose life trained on data; all from that training on is repeated.
         synthetic: Dataset of synthetic rows, or the data that some were added to; None: the life added them.
-        ops: the classical augmentation; None: the life's own policy, or small moves where it has none.
+        ops: the classical augmentation; None: the life's own policy, or small moves of pictures where it has
+            none; of a table as many rows between real ones (augment.smote) as there are synthetic ones.
         seeds: master seeds of the trainings; the generator stays as it is.
         level: of the interval.
 
