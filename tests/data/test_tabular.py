@@ -28,7 +28,7 @@ LABELS = ["yes" if row % 3 else "no" for row in range(40)]
     ("value", "found"),
     [("3.50", 3.5), (" 7 ", 7), ("007", "007"), ("-0", 0), (2.0, 2), (float("nan"), None), ("", None),
      (True, "true"), (np.float32(0.5), 0.5), (np.int64(3), 3), (np.str_("a"), "a"), ("1e3", 1000),
-     ("-.5", -0.5)],
+     ("-.5", -0.5), ("NA", None), (" ? ", None), ("null", None), ("Nato", "Nato")],
 )  # fmt: skip
 def test_a_cell_is_read_as_json_has_it(value, found):
     cell = tabular.cell(value, "x")
@@ -75,10 +75,22 @@ def test_columns_are_chosen_by_name(tmp_path):
     with pytest.raises(DataError, match="no column `agee`") as caught:
         li.load(path, features=["agee"])
     assert "`age`" in caught.value.hint
+    but = li.load(path, features=["*", "-pay"], label="class")
+    assert list(but.rows("train").records[0]) == ["age", "town"]
+    with pytest.raises(DataError, match="no column `pai`") as caught:
+        li.load(path, features=["*", "-pai"])
+    assert "`pay`" in caught.value.hint
     with pytest.raises(OptionError, match="no other role"):
         li.load(path, features=["age", "class"])
     with pytest.raises(OptionError, match="no other columns"):
         li.load(path, features=["age"], text="town")
+
+
+def test_a_table_that_was_not_told_to_be_one_says_how_it_is_read(tmp_path):
+    for form in ("csv", "parquet"):
+        with pytest.raises(DataError) as caught:
+            li.load(str(written(tmp_path, form)), label="class")
+        assert 'features=["*"] reads a table' in caught.value.hint
 
 
 def test_a_table_of_python_says_what_is_wrong_and_where():

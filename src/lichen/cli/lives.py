@@ -42,7 +42,7 @@ def new(given: Namespace) -> Answer:
     """Looks at data and writes a recipe that suits it."""
     from lichen.cli.starting import suggest
 
-    text, summary = suggest(given.source)
+    text, summary = suggest(given.source, label=given.label)
     path = Path(given.out)
     data: dict[str, Any] = {"recipe": str(path), "data": summary}
     if path.exists() and not given.force:
@@ -115,6 +115,7 @@ VERBS = {
     )),
     "new": Verb("look at a folder of data and write a sensible recipe", new, (
         argument("source", help="a folder, file or name of data"),
+        argument("--label", help="the column of labels, if it is not found"),
         argument("--out", default="recipe.yaml", help="where to write it"),
         argument("--force", action="store_true", help="overwrite it"),
     )),

@@ -83,11 +83,13 @@ def data(given: Namespace) -> Answer:
 
     if given.recipe and not given.preview:
         raise UsageError("--recipe says how a preview varies its pictures", hint="--preview sheet.png")
-    found, dataset = survey.survey(given.source, image=given.image, text=given.text, label=given.label)
+    found, dataset = survey.survey(given.source, image=given.image, text=given.text, label=given.label,
+                                   features=given.features and given.features.split(","))  # fmt: skip
     said = survey.as_json(found)
     text = _surveyed(said)
-    if given.preview and said["lengths"]:
-        raise UsageError("a preview draws pictures; these rows are texts", hint="leave --preview out")
+    if given.preview and (said["lengths"] or said["cells"]):
+        what = "texts" if said["lengths"] else "cells"
+        raise UsageError(f"a preview draws pictures; these rows are {what}", hint="leave --preview out")
     if given.preview:
         from lichen.report import sheet
 
@@ -129,19 +131,23 @@ def _surveyed(said: dict[str, Any]) -> str:
         if count
     ]
     doubles += [f"{said['within']} train rows stand twice"] if said["within"] else []
-    doubles += (
-        [f"{said['disagreeing']} {'texts' if said['lengths'] else 'pictures'} have two labels"]
-        if said["disagreeing"]
-        else []
-    )
+    doubles += [f"{said['disagreeing']} {_kind(said)} have two labels"] if said["disagreeing"] else []
     rows.append(("twice", "; ".join(doubles) or "none"))
     if said["refused"]:
         rows.append(("refused", f"{said['refused']}: prepare.load does not take it so"))
-    return f"{table(rows)}\n\n{_label_table(said)}" if said["labels"] else table(rows)
+    shown = [table(rows), *([_cell_table(said)] if said["cells"] else []),
+             *([_label_table(said)] if said["labels"] else [])]  # fmt: skip
+    return "\n\n".join(shown)
+
+
+def _kind(said: dict[str, Any]) -> str:
+    return "texts" if said["lengths"] else "rows" if said["cells"] else "pictures"
 
 
 def _contents(said: dict[str, Any]) -> tuple[str, str]:
     """What the rows are, and how large."""
+    if said["cells"]:
+        return "cells", f"{len(said['cells'])} columns"
     if said["lengths"]:
         shortest, middle, longest = said["lengths"]
         return "texts", f"of {shortest} to {longest} bytes, the middle one {middle}"
@@ -150,6 +156,16 @@ def _contents(said: dict[str, Any]) -> tuple[str, str]:
     if len(sizes) == 1:
         return "pictures", f"{colour} {sizes[0]}"
     return "pictures", f"{colour} from {sizes[0]} to {sizes[-1]}, the middle one {sizes[1]}"
+
+
+def _cell_table(said: dict[str, Any]) -> str:
+    """What each column of a table holds."""
+    rows = [
+        (one["name"], one["kind"], str(one["different"]), str(one["empty"]),
+         "tells every row apart" if one["tells_rows_apart"] else "")
+        for one in said["cells"]
+    ]  # fmt: skip
+    return table([("column", "holds", "different", "empty", ""), *rows], right=(2, 3))
 
 
 def _label_table(said: dict[str, Any]) -> str:
@@ -197,6 +213,7 @@ VERBS = {
         argument("--image", help="the column of pictures, if it is not found"),
         argument("--text", help="the column of texts, if it is not found"),
         argument("--label", help="the column of labels, if it is not found"),
+        argument("--features", metavar="A,B", help="the columns of a table's cells; '*,-id': all but `id`"),
         argument("--preview", metavar="FILE", help="draw pictures with their labels as .png or .html"),
         argument("--recipe", help="show, too, how this recipe's augment.policy varies them"),
     )),

@@ -35,14 +35,17 @@ Lines = list[tuple[str, str]]
 """Lines of YAML, each with its reason."""
 
 
-def suggest(source: str) -> tuple[str, dict[str, Any]]:
+def suggest(source: str, *, label: str | None = None) -> tuple[str, dict[str, Any]]:
     """A commented recipe for a source, and what was seen in it.
+
+    Args:
+        label: the column of labels; None: found.
 
     Raises:
         NotFoundError: there is no such source.
         DataError: it cannot be read, or holds fewer than two classes.
     """
-    seen, _ = surveys.survey(source)
+    seen, _ = surveys.survey(source, label=label)
     if seen.refused:
         raise DataError(seen.refused, where=seen.path, hint=f"lichen data {source}")
     is_told = bool(seen.lengths) and not seen.labels
@@ -54,14 +57,35 @@ def suggest(source: str) -> tuple[str, dict[str, Any]]:
         )
     if is_told:
         task, steps = "language_modelling", _documents(seen)
+    elif seen.cells:
+        task, steps = "tabular_classification", _cells(seen)
     elif seen.lengths:
         task, steps = "text_classification", _texts(seen)
     else:
         task, steps = "image_classification", _small(seen) if _side(seen) <= SMALL else _photos(seen)
         steps += _compress()
-    text = _written(seen, steps)
+    text = _written(seen, _source(seen, label), steps)
     flow.check(recipefile.parse(text, "suggestion"))
     return text, {**surveys.as_json(seen), "task": _task(seen) or task, "notes": list(_notes(seen))}
+
+
+def _source(seen: Survey, label: str | None) -> str:
+    """The data as a recipe names them, in a line."""
+    told: dict[str, Any] = {"source": seen.source}
+    if label is not None:
+        told["label"] = label
+    if seen.cells:
+        told["features"] = ["*", *(f"-{one.name}" for one in seen.cells if one.tells_rows_apart)]
+    plain = seen.source if len(told) == 1 else told
+    return str(yaml.safe_dump(plain, width=10_000, default_flow_style=True, sort_keys=False)).splitlines()[0]
+
+
+def _cells(seen: Survey) -> Lines:
+    told = f"net: mlp, task: tabular_classification, epochs: {_epochs(seen, EPOCHS)}, optimizer: adamw"
+    return [
+        (f"- pretrain.train: {{{told}}}", "numbers in deviations, words as marks; the model keeps how"),
+        ("- deploy.export: {}", "a graph from numbers to classes, asked about every row of validation"),
+    ]
 
 
 def _texts(seen: Survey) -> Lines:
@@ -175,16 +199,21 @@ def _notes(seen: Survey) -> Iterator[str]:
     for name, count in seen.twice.items():
         if count:
             yield f"{count} {name} rows also stand in a split that judges them; they are dropped"
+    for one in seen.cells:
+        if one.tells_rows_apart:
+            yield f"column `{one.name}` tells every row apart, so it is left out"
     if seen.disagreeing:
         yield f"{seen.disagreeing} rows have two different labels"
 
 
-def _written(seen: Survey, steps: Lines) -> str:
+def _written(seen: Survey, source: str, steps: Lines) -> str:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(seen.source.removeprefix("hf:")).stem).strip("-") or "life"
     colour = "grey" if seen.channels == 1 else "colour"
     sizes = [f"{height}x{width}" for height, width in seen.sizes]
     counts = ", ".join(f"{count} {split}" for split, count in seen.splits.items())
-    if seen.lengths:
+    if seen.cells:
+        what = f"a table of {len(seen.cells)} columns beside the label"
+    elif seen.lengths:
         what = f"texts of {seen.lengths[0]} to {seen.lengths[-1]} bytes"
     else:
         what = f"{colour} pictures of {sizes[0] if len(sizes) == 1 else f'{sizes[0]} to {sizes[-1]}'}"
@@ -194,7 +223,7 @@ def _written(seen: Survey, steps: Lines) -> str:
         *(f"# Mind: {note}." for note in _notes(seen)),
         "lichen: 1",
         f"name: {name}",
-        f"data: {yaml.safe_dump(seen.source, width=10_000).splitlines()[0]}",
+        f"data: {source}",
         "steps:",
         *_beside(steps),
     ]

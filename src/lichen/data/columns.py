@@ -22,6 +22,8 @@ SPOKEN = ("messages", "prompt", "answer", "chosen", "rejected")
 """Columns that make a conversation, or a pair of answers."""
 ROLES = ("image", "text", "target", "label", "group", *SEVERAL, *SPOKEN)
 """Options that name columns or say how to read them."""
+AS_CELLS = 'features=["*"] reads a table of numbers and words'
+"""The hint where a table holds neither pictures nor texts."""
 SHOWN = 8
 """Columns that an error lists."""
 
@@ -50,6 +52,8 @@ def column(columns: Sequence[str], told: str | None, names: Sequence[str], role:
         f" and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
     )
     hint = f"did you mean {role}=`{near[0]}`?" if near else f"name it with {role}=; columns: {known}"
+    if role in ("image", "text"):
+        hint += f"; {AS_CELLS}"
     raise DataError(f"no column looks like the {role}", where=where, hint=hint)
 
 

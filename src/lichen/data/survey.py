@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
-from lichen.data import loading, manifest, pictures, sources, splits
+from lichen.data import encoder, loading, manifest, pictures, sources, splits, tabular
 from lichen.data import rows as decoded
+from lichen.data.columns import AS_CELLS
 from lichen.data.labels import are_several, words
 from lichen.data.scan import Part, Scan
 
+SPARSE = 4
+"""Train rows are at least a fourth of all."""
 PROBED = 500
 """Pictures per split whose size is looked up where they differ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """A column of a table: `amounts`, `levels` or `words`, how many cells differ, and how many are empty."""
+
+    name: str
+    kind: str
+    different: int
+    empty: int
+    tells_rows_apart: bool
+    """Whether every row has a number in a row, or a word, of its own: names, which tell nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +44,7 @@ class Survey:
         labels: rows per class and split.
         sizes: (height, width) of the smallest, the middle and the largest picture; one when all are equal.
         lengths: bytes of the shortest, the middle and the longest text.
+        cells: what each column of a table holds, in train.
         twice: rows whose content stands in an earlier split too (train counts last), by split.
         disagreeing: contents that have more than one label.
     """
@@ -44,6 +60,7 @@ class Survey:
     channels: int
     sizes: tuple[tuple[int, int], ...]
     lengths: tuple[int, ...]
+    cells: tuple[Cells, ...]
     twice: Mapping[str, int]
     within: int
     """Train rows whose content stands in train before them."""
@@ -55,16 +72,24 @@ class Survey:
 
 
 def survey(
-    source: str, *, image: str | None = None, text: str | None = None, label: str | None = None
+    source: str,
+    *,
+    image: str | None = None,
+    text: str | None = None,
+    label: str | None = None,
+    features: Sequence[str] | None = None,
 ) -> tuple[Survey, Dataset]:
     """What a source holds, and the Dataset that `prepare.load` makes of it.
+
+    A table in which nobody finds pictures or texts is read as one of cells.
 
     Raises:
         NotFoundError: there is no such source.
         DataError: it cannot be read, or not be learnt from; names the file, row or column.
     """
     place = sources.resolve(source)
-    reader, scan = loading.scanned(place, loading.Plan(image=image, text=text, label=label).columns)
+    told = loading.Plan(image=image, text=text, label=label, features=tuple(features) if features else None)
+    reader, scan = _scanned(place, told)
     parts, refused = _divided(scan.parts)
     data = manifest.dataset(
         parts,
@@ -91,6 +116,7 @@ def survey(
         channels=scan.shape[0] if scan.shape else 0,
         sizes=_sizes(scan, data),
         lengths=_lengths(scan),
+        cells=_cells(data),
         twice=_twice(scan.parts),
         within=_within(scan.parts),
         disagreeing=_disagreeing(scan.parts),
@@ -98,6 +124,16 @@ def survey(
         refused=refused,
     )
     return found, data
+
+
+def _scanned(place: sources.Place, plan: loading.Plan) -> tuple[str, Scan]:
+    try:
+        return loading.scanned(place, plan.columns)
+    except DataError as error:
+        is_near = (error.hint or "").startswith("did you mean") and not place.path.is_file()
+        if AS_CELLS not in (error.hint or "") or is_near:  # a folder of pictures, the column misspelt
+            raise
+    return loading.scanned(place, replace(plan, features=(tabular.EVERY,)).columns)
 
 
 def _divided(parts: Mapping[str, Part]) -> tuple[dict[str, Part], str | None]:
@@ -123,10 +159,32 @@ def _sizes(scan: Scan, data: Dataset) -> tuple[tuple[int, int], ...]:
 
 
 def _lengths(scan: Scan) -> tuple[int, ...]:
-    if scan.shape is not None:
+    if scan.shape is not None or "features" in scan.columns:
         return ()
     found = np.sort(np.concatenate([rows.length for rows in scan.parts.values()]))
     return int(found[0]), int(found[len(found) // 2]), int(found[-1])
+
+
+def _cells(data: Dataset) -> tuple[Cells, ...]:
+    if "tabular" not in data.schema:
+        return ()
+    records = data.rows("train").records
+    return tuple(_column(name, [record[name] for record in records]) for name in records[0])
+
+
+def _column(name: str, cells: Sequence[tabular.Cell]) -> Cells:
+    found = set(cells)
+    has_words = any(isinstance(cell, str) for cell in found)
+    kind = "amounts" if encoder.is_amount(found) else "words" if has_words else "levels"
+    is_own = len(found) == len(cells) > 1 and (has_words or _are_in_a_row(found))
+    return Cells(name=name, kind=kind, different=len(found - {None}), empty=cells.count(None),
+                 tells_rows_apart=is_own)  # fmt: skip
+
+
+def _are_in_a_row(found: set[tabular.Cell]) -> bool:
+    """Whether whole numbers are as close as those that count rows, of which other splits have some."""
+    whole = [cell for cell in found if isinstance(cell, int)]
+    return len(whole) == len(found) and max(whole) - min(whole) < SPARSE * len(found)
 
 
 def _twice(parts: Mapping[str, Part]) -> dict[str, int]:

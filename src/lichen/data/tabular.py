@@ -21,8 +21,10 @@ from lichen.data.texts import Texts
 
 NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?|[+-]?\.\d+([eE][+-]?\d+)?")
 """What a cell of text is a number by: `007` is a word."""
-EVERY = "*"
-"""In place of columns: all but those that have another role."""
+EMPTY = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "?")
+"""What stands in text files where nothing is."""
+EVERY, BUT = "*", "-"
+"""In place of columns: all but those that have another role, and before the name of one: but this."""
 Cell = str | int | float | None
 Record = Mapping[str, Cell]
 
@@ -61,6 +63,8 @@ def record(row: bytes) -> dict[str, Cell]:
 def cell(value: Any, name: str) -> Cell:
     """A cell as rows keep it: a whole number without a point, a word without blanks around it, None if empty.
 
+    A word that usually says that nothing is there, such as NA, is empty.
+
     Raises:
         DataError: it is none of these.
     """
@@ -84,7 +88,7 @@ def _word(value: str, name: str) -> str | None:
         value.encode()
     except UnicodeEncodeError:
         raise DataError(f"a cell of `{name}` has half a character") from None
-    return value or None
+    return None if value in EMPTY else value
 
 
 def numbers(cells: Sequence[Cell], name: str) -> np.ndarray:
@@ -112,10 +116,17 @@ def roles_of(columns: Sequence[str], options: Mapping[str, Any], where: str) -> 
         roles["group"] = column(columns, group, (), "group", where)
     if "split" in columns:
         roles["split"] = "split"
-    told = list(options["features"])
     taken = set(roles.values())
-    names = [name for name in columns if name not in taken] if told == [EVERY] else told
+    names = _chosen(columns, list(options["features"]), taken, where)
     found = [column(columns, name, (), "features", where) for name in names]
     if len(set(found)) < len(found) or taken & set(found) or not found:
         raise OptionError("columns of `features` must be told once each and have no other role", where=where)
     return {**roles, "features": json.dumps(found, ensure_ascii=False)}
+
+
+def _chosen(columns: Sequence[str], told: list[str], taken: set[str], where: str) -> list[str]:
+    """The columns that are told, or every other one but those to be left out."""
+    if told[0] != EVERY:
+        return told
+    left_out = [column(columns, name.removeprefix(BUT), (), "features", where) for name in told[1:]]
+    return [name for name in columns if name not in taken and name not in left_out]

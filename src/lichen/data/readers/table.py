@@ -18,7 +18,7 @@ import numpy as np
 
 from lichen.core.errors import DataError, UnsafeInputError
 from lichen.data import pictures
-from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, column, label_text
+from lichen.data.columns import AS_CELLS, IMAGE_COLUMNS, LABEL_COLUMNS, column, label_text
 from lichen.data.files import read_bytes, reading
 from lichen.data.labels import Label, listed, marked
 from lichen.data.scan import Located, Part, Scan, common_shape, content_of, part, split_of
@@ -135,8 +135,8 @@ class _Table:
                 if not (cells[place].isdecimal() and len(cells[place]) < 9 and int(cells[place]) <= 255):
                     raise DataError(
                         f"a pixel must be a whole number 0..255, not {cells[place][:80]!r}",
-                        where=self.where(row, names[pixel]),
-                    )
+                        where=self.where(row, names[pixel]), hint=AS_CELLS,
+                    )  # fmt: skip
                 numbers[row, pixel] = int(cells[place])
         return numbers.reshape(-1, *shape)
 
@@ -233,5 +233,5 @@ def _square(num_columns: int, path: Path) -> tuple[int, int, int]:
             return channels, side, side
     raise DataError(
         f"{num_columns} columns of pixels are no square picture", where=str(path),
-        hint="name the columns with image= and label=",
+        hint=f"name the columns with image= and label=; {AS_CELLS}",
     )  # fmt: skip

@@ -48,7 +48,8 @@ def load(
         source: a file or folder, its name under `$LICHEN_DATA`, `digits`, or `hf:org/name` on the hub.
         image: the column of pictures; None: found.
         text: the column of texts; None: found.
-        features: the columns of numbers and words that a row of a table holds; ["*"]: all others.
+        features: the columns of numbers and words that a row of a table holds; ["*"]: all others,
+            ["*", "-id"]: all but `id`.
         target: the column of what each text is to become, such as its translation; rows are then pairs.
         label: the column of classes; None: found. Empty: none, for texts that are only read.
         group: the column of what keeps rows in one split, such as their author.

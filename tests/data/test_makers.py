@@ -1,0 +1,63 @@
+"""A name builds the same environment however it is written, and nothing but an environment is ever called."""
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from lichen.core.errors import MachineError, NotFoundError, OptionError, UnsafeInputError
+from lichen.data import environments, makers
+
+
+def found(name, options=None, wrappers=()):
+    return environments.look_at(name, options or {}, list(wrappers))
+
+
+def test_an_id_has_its_librarys_address_and_a_users_own_stays():
+    assert makers.address_of("CartPole-v1") == makers.address_of("gymnasium/CartPole-v1")
+    assert makers.address_of("worlds:NextStep") == "worlds:NextStep"
+    with pytest.raises(NotFoundError, match="unknown environment `CartPole`") as caught:
+        makers.address_of("CartPole")
+    assert "CartPole-v1" in caught.value.hint
+
+
+def test_a_copy_has_its_options_and_its_wrappers_in_their_order():
+    limit = {"name": "TimeLimit", "options": {"max_episode_steps": 7}}
+    clip = {"name": "ClipReward", "options": {"min_reward": 0.0, "max_reward": 0.5}}
+    env = makers.maker(found("CartPole-v1", {"sutton_barto_reward": True}, [clip, limit]))()
+    assert [type(one).__name__ for one in (env, env.env)] == ["TimeLimit", "ClipReward"]
+    assert env.unwrapped._sutton_barto_reward
+    with pytest.raises(OptionError, match="cannot be built with these options"):
+        found("CartPole-v1", {"gravity": 3.0})
+
+
+def test_two_copies_begin_alike_and_what_one_does_leaves_the_other():
+    build = makers.maker(found("CartPole-v1"))
+    one, other = build(), build()
+    assert np.array_equal(one.reset(seed=3)[0], other.reset(seed=3)[0])
+    before = np.array(other.unwrapped.state)
+    one.step(0)
+    assert np.array_equal(other.unwrapped.state, before) and not np.array_equal(one.unwrapped.state, before)
+
+
+def test_what_is_seen_is_numbers_in_a_box():
+    env = makers.maker(found("FrozenLake-v1"))()
+    assert isinstance(env.observation_space, spaces.Box) and env.observation_space.shape == (16,)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [("os:system", UnsafeInputError, "part of Python"), ("numpy:zeros", UnsafeInputError, "must be a class"),
+     ("worlds:np", UnsafeInputError, "must be a class")],
+)  # fmt: skip
+def test_what_is_no_environment_is_never_called(name, error, words):
+    with pytest.raises(error, match=words):
+        found(name)
+
+
+def test_a_missing_package_is_the_machines_fault_with_what_brings_it():
+    def build():
+        raise ImportError("no module named box2d")
+
+    with pytest.raises(MachineError, match="not installed") as caught:
+        makers.told("LunarLander-v3", build)
+    assert "lichen[box2d]" in caught.value.hint
