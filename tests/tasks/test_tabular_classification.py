@@ -1,10 +1,16 @@
 """Rows of a table are learnt from, answered about and scored through the same path as pictures."""
 
+import contextlib
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import lichen as li
-from lichen.core.errors import DataError
+from lichen.cli import shipping
+from lichen.core.errors import DataError, LichenError
+from lichen.engine import gate, parity
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +65,43 @@ def test_it_takes_tables_and_no_pictures(model):
     )
     with pytest.raises(DataError, match="needs a column for `features`"):
         li.evaluate(model, images)
+
+
+@pytest.fixture(scope="module")
+def program(data, model):
+    return li.deploy.export(model, data, runtime="torch")
+
+
+def test_a_graph_answers_raw_rows_as_the_model_does(data, model, program):
+    rows = data.rows("validation").records
+    wanted, found = ([reply["confidence"] for reply in one.predict(rows)] for one in (model, program))
+    assert found == pytest.approx(wanted, abs=1e-5)
+    assert li.evaluate(program, data).value == li.evaluate(model, data).value
+
+
+@pytest.mark.parametrize("change", [{"mean": 0.0}, {"std": 1.0}, {"name": "another"}])
+def test_a_graph_whose_encoder_is_another_is_refused(data, model, program, change):
+    """The graph itself is right: raw rows alone show it."""
+    told = [{**one, **change} for one in program.assets["encoder"]]
+    planted = replace(program, manifest={**program.manifest, "assets": {**program.assets, "encoder": told}})
+    terms = gate.Terms(tolerance=1e-4, max_drop=0.0, max_flips=0.001)
+    with pytest.raises(LichenError, match="answered otherwise|no column"):
+        gate.require_answers(parity.Reference(model, data), planted, terms)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # lines to be copied close no files
+def test_what_is_exported_says_how_to_ask_it_and_that_answers(data, model, program, tmp_path, monkeypatch):
+    """Raw cells, without lichen: the words beside the file are run as they stand."""
+    row = data.rows("validation").records[3]
+    for value, format in ((program, "torch"), (model, "lichen")):
+        with li.opened(tmp_path / ".lichen") as session:
+            shipping.pack(value, tmp_path / format, format=format, data=data, session=session, name="m")
+        text = (tmp_path / format / "README.txt").read_text()
+        code = text[text.index("import ") :].splitlines()
+        code = [f"cells = {row!r}" if line.startswith("cells =") else line for line in code]
+        code = [f"print(li.open('model.lichen').predict({row!r})[0]['label'])" if "predict(" in line else line
+                for line in code]  # fmt: skip
+        monkeypatch.chdir(tmp_path / format)
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec("\n".join(code), {})
+        assert out.getvalue().strip() == model.predict(row)[0]["label"] and "float32 (N, 30)" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lichen.cli import snippets
 from lichen.core.model import Model
 from lichen.core.program import Program
+from lichen.data import encoder
 from lichen.engine import feeds
 
 
@@ -13,6 +14,8 @@ def of(value: Model | Program, format: str, name: str, checked: str) -> str:
     what = f"{value.precision} {value.format} program" if isinstance(value, Program) else value.net
     if feeds.reads_texts(value.assets):
         return _of_texts(value, format, f"{name}: {what} for {value.task}", checked)
+    if "encoder" in value.assets:
+        return _of_table(value, format, f"{name}: {what} for {value.task}", checked)
     if "observation_shape" in value.assets:
         return _of_policy(value, format, f"{name}: {what} for {value.task}", checked)
     channels, height, width = value.assets["image_shape"]
@@ -56,14 +59,34 @@ checked  {checked}{base}
 {snippets.of(value, format)}"""
 
 
+def _of_table(value: Model | Program, format: str, title: str, checked: str) -> str:
+    """Of a classifier of rows, or of what makes them."""
+    about = value.assets
+    width = encoder.of(about["encoder"]).width
+    place = "model.lichen" if format == "lichen" else "encoder.json"
+    taken = f"float32 (N, {width}): N rows of a table as numbers, by {place}"
+    classes = len(about["labels"])
+    given = f"float32 (N, {classes}): one number per class in the order of labels.json; the largest wins"
+    if "num_codes" in about:
+        length = about["num_codes"]
+        taken = (
+            f"uint8 (N, 1, 1, {1 + length}): a class by its place in labels.json, {length} bytes by chance"
+        )
+        given = f"float32 (N, {width}): N rows of a table as numbers, to be read by {place}"
+    return f"""{title}
+
+input    {taken}
+output   {given}
+checked  {checked}
+
+{snippets.of(value, format)}"""
+
+
 def _of_policy(value: Model | Program, format: str, title: str, checked: str) -> str:
     about = value.assets
     seen = ", ".join(map(str, about["observation_shape"]))
-    rows, what = (
-        ("observations", "action") if "encoder" not in about else ("rows of a table by `encoder`", "class")
-    )
     told = (
-        f"{len(about['labels'])}): one number per {what} in the order of labels.json; the largest is taken"
+        f"{len(about['labels'])}): one number per action in the order of labels.json; the largest is taken"
         if "labels" in about else
         f"{len(about['action_low'])}): -1 is {about['action_low']}, 1 is {about['action_high']}; "
         f"{'the tanh of' if about['bound'] == 'tanh' else 'cut off, it is'} the action"
@@ -71,7 +94,7 @@ def _of_policy(value: Model | Program, format: str, title: str, checked: str) ->
     normal = "as `lichen.engine.observations` does it" if "mean" in about else "as they are"
     return f"""{title}
 
-input    float32 (N, {seen}): N {rows}
+input    float32 (N, {seen}): N observations
 normal   {normal if format == "safetensors" else "inside"}
 output   float32 (N, {told}
 checked  {checked}

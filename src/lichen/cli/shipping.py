@@ -289,6 +289,9 @@ def _write_words(value: Model | Program, part: Path, format: str, name: str, che
     labels = value.assets.get("labels")
     if labels is not None:
         (part / "labels.json").write_text(json.dumps(labels, ensure_ascii=False), encoding="utf-8")
+    if "encoder" in value.assets and format != "lichen":
+        told = json.dumps(value.assets["encoder"], ensure_ascii=False)
+        (part / "encoder.json").write_text(told, encoding="utf-8")
     if feeds.reads_texts(value.assets) and isinstance(value, Program) and format != "lichen":
         written = tokenizer.written(value.assets["tokenizer"])
         (part / "tokenizer.json").write_text(written, encoding="utf-8")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data import tokenizer
 
 
 def of(value: Model | Program, format: str) -> str:
-    """Python that answers about one picture, text or observation with nothing but the runtime."""
+    """Python that answers about one picture, text, row or observation with nothing but the runtime."""
+    if "encoder" in value.assets:
+        return _of_table(value, format)
     if format.startswith("gguf"):
         return TEXTS_GGUF
     if format == "onnx" and value.assets.get("is_packed"):
@@ -22,12 +27,33 @@ def of(value: Model | Program, format: str) -> str:
     asked = SAYS if value.assets.get("labels") else TELLS
     if isinstance(value, Model):
         return _head(value) + SAFETENSORS + (SEEN if is_policy else NORMAL) + asked
+    return _head(value) + _run(value, format) + asked
+
+
+def _of_table(value: Model | Program, format: str) -> str:
+    """The class of a row of cells, or a row that is made of a class."""
+    about, is_maker = value.assets, "num_codes" in value.assets
+    label, cells = about["labels"][0], {one["name"]: _usual(one) for one in about["encoder"]}
+    if format == "lichen":
+        return MAKES_LICHEN.format(label=label) if is_maker else TELLS_LICHEN.format(cells=cells)
+    head = CODE.format(label=label, length=1 + about["num_codes"]) if is_maker else CELLS.format(cells=cells)
+    run = SAFETENSORS + (MAKES if is_maker else SEEN) if isinstance(value, Model) else _run(value, format)
+    return head + run + (CELL if is_maker else SAYS)
+
+
+def _usual(column: Mapping[str, Any]) -> Any:
+    """A cell of a column as an example."""
+    return column["levels"][0] if column["kind"] == "levels" else round(column.get("mean", 0.0), 3)
+
+
+def _run(program: Program, format: str) -> str:
+    """What makes `outputs` of `row`."""
     alone = {"onnxruntime": ONNXRUNTIME, "executorch": EXECUTORCH, "torch": TORCH}
-    if value.runtime in alone:
-        return _head(value) + alone[value.runtime] + asked
+    if program.runtime in alone:
+        return alone[program.runtime]
     file = "model.onnx" if format == "onnx" else "model.xml"
-    precision = "bf16" if value.precision == "bfloat16" else "f32"
-    return _head(value) + OPENVINO.format(file=file, precision=precision) + asked
+    precision = "bf16" if program.precision == "bfloat16" else "f32"
+    return OPENVINO.format(file=file, precision=precision)
 
 
 def _head(value: Model | Program) -> str:
@@ -55,6 +81,36 @@ from tokenizers import Tokenizer
 read = Tokenizer.from_file("tokenizer.json")
 read.no_padding()
 row = numpy.array([read.encode("a text", add_special_tokens={around}).ids[:{length}]], numpy.int32)
+"""
+CELLS = """import json, numpy
+def numbers(cell, about):
+    if about["kind"] == "levels":
+        return [float(cell == level) for level in about["levels"]]
+    far = 0.0 if cell is None else (cell - about["mean"]) / about["std"]
+    return [min(max(far, -10.0), 10.0)] + [float(cell is None)] * about["has_empty"]
+columns = json.load(open("encoder.json"))
+cells = {cells}  # None where one is empty
+row = numpy.array([[x for one in columns for x in numbers(cells[one["name"]], one)]], "float32")
+"""
+CODE = """import json, numpy
+columns, labels = json.load(open("encoder.json")), json.load(open("labels.json"))
+row = numpy.random.randint(0, 256, (1, 1, 1, {length}), "uint8")
+row[..., 0] = labels.index({label!r})
+"""
+CELL = """def cell(told, about):
+    if about["kind"] == "levels":
+        return about["levels"][told.argmax()]
+    mode = told[1:].argmax()
+    if mode == len(about["means"]):
+        return None
+    number = about["means"][mode] + 4.0 * float(told[0]) * about["stds"][mode]
+    number = min(max(number, about["low"]), about["high"])
+    return round(number) if about["is_whole"] else number
+made, at = {}, 0
+for one in columns:
+    width = len(one["levels"]) if one["kind"] == "levels" else 1 + len(one["means"]) + one["has_empty"]
+    made[one["name"]], at = cell(outputs[0, at : at + width], one), at + width
+print(made)
 """
 SAYS = """print(json.load(open("labels.json"))[int(outputs[0].argmax())])
 """
@@ -87,6 +143,9 @@ NORMAL = """mean, std = (torch.tensor(about["assets"][name])[:, None, None] for 
 outputs = views.answered(module, (torch.tensor(row) / 255 - mean) / std, about["assets"])
 """
 SEEN = """outputs = module(observations.inputs(torch.tensor(row), about["assets"]))
+"""
+MAKES = """from lichen.engine import codes
+outputs = module(codes.inputs(torch.tensor(row), len(labels))).detach().numpy()
 """
 TEXTS_SAFETENSORS = """import json
 from safetensors.torch import load_file
@@ -137,6 +196,12 @@ print(li.open("model.lichen").predict("a text"))
 """
 LICHEN = """import lichen as li
 print(li.open("model.lichen").predict("picture.png")[0]["label"])
+"""
+TELLS_LICHEN = """import lichen as li
+print(li.open("model.lichen").predict({cells})[0]["label"])
+"""
+MAKES_LICHEN = """import lichen as li
+print(li.open("model.lichen").predict({label!r})[0]["row"])
 """
 ACTS_LICHEN = """import lichen as li, numpy
 print(li.open("model.lichen").predict(numpy.zeros({shape}, "float32"))[0]["action"])

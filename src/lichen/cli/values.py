@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from argparse import Namespace
 from contextlib import suppress
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from lichen.core.value import Value
 
 SUFFIX = ".lichen"
+LONGEST = 60
+"""Characters of an input that a table of answers shows."""
 
 
 def subject(text: str, verb: str) -> Model | Program:
@@ -159,7 +162,7 @@ def predict(given: Namespace) -> Answer:
     ]
     rows, failed = [], []
     for item, reply in answer.each(value, inputs):
-        name = "-" if isinstance(item, bytes) else str(item)
+        name = "-" if isinstance(item, bytes) else _shown(item)
         if isinstance(reply, LichenError):
             reply.where = name
             failed.append(reply)
@@ -179,7 +182,7 @@ def _answers(rows: list[dict[str, Any]]) -> str:
         return table([("input", "picture"), *said])
     if not any("label" in row or "action" in row for row in rows):
         return _plain(rows)
-    shown = [(row["input"], row.get("label", str(row.get("action", "-"))),
+    shown = [(_short(row["input"]), row.get("label", str(row.get("action", "-"))),
               f"{row['confidence']:.4f}" if "confidence" in row else "-") for row in rows]  # fmt: skip
     return table([("input", "label", "confidence"), *shown], right=(2,))
 
@@ -187,13 +190,20 @@ def _answers(rows: list[dict[str, Any]]) -> str:
 def _plain(rows: list[dict[str, Any]]) -> str:
     """Answers in figures instead of labels, under their names."""
     names = list(dict.fromkeys(name for row in rows for name in row if name not in ("input", "error")))
-    shown = [(row["input"], *(_shown(row.get(name, "-")) for name in names)) for row in rows]
-    are_texts = {name for name in names if any(isinstance(row.get(name), str) for row in rows)}
+    shown = [(_short(row["input"]), *(_shown(row.get(name, "-")) for name in names)) for row in rows]
+    are_texts = {name for name in names if any(isinstance(row.get(name), str | dict) for row in rows)}
     right = [place for place, name in enumerate(names, 1) if name not in are_texts]
     return table([("input", *names), *shown], right=tuple(right))
 
 
+def _short(name: str) -> str:
+    """An input as a table shows it: of a row of cells the beginning."""
+    return name if len(name) <= LONGEST or name[0] != "{" else f"{name[: LONGEST - 3]}..."
+
+
 def _shown(figure: Any) -> str:
+    if isinstance(figure, dict):  # a row of a table, as `predict` takes one
+        return json.dumps(figure, ensure_ascii=False)
     return f"{figure:.4f}" if isinstance(figure, float) else str(figure)
 
 
@@ -236,10 +246,10 @@ VERBS = {
         argument("--split", default="validation", choices=["train", "validation", "test"],
                  help="test is counted along the lineage (default validation)"),
     )),
-    "predict": Verb("ask a value about pictures or texts", predict, (
+    "predict": Verb("ask a value about pictures, texts or rows of a table", predict, (
         VALUE,
         argument("inputs", nargs="+", metavar="INPUT",
-                 help="pictures and folders of them, or texts; - for one picture, or lines, on stdin"),
+                 help="pictures, folders of them, texts, rows in JSON; - for a picture, or lines, on stdin"),
     )),
     "export": Verb("write a value as files that run without lichen, checked", export, (
         VALUE,

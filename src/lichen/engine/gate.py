@@ -5,7 +5,7 @@ Shapes: N rows, B rows of a batch, C channels, H height, W width, K outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from lichen.core.errors import DataError, GateError, LichenError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
-from lichen.data import pictures, png
+from lichen.data import encoder, pictures, png
 from lichen.engine import answer, executorchfile, feeds, onnxfile, torchfile
 from lichen.engine.decode import Decoder, Sampling
 from lichen.engine.parity import Reference
@@ -186,22 +186,26 @@ def require_answers(reference: Reference, program: Program, terms: Terms) -> str
     """Rows as they are stored get the model's answers by the whole path that serves, but for a few."""
     if feeds.are_packed(reference.value.assets):
         return _require_texts(reference, program)
-    wanted = _told(reference.task.reply(reference.outputs_NK, reference.value.assets))
+    assets = reference.value.assets
+    wanted = _told(reference.task.reply(reference.outputs_NK, assets), assets)
     found: list[Any] = []
-    for start in range(0, len(wanted), answer.BATCH_SIZE):
-        rows = np.arange(start, min(start + answer.BATCH_SIZE, len(wanted)))
-        found += _told(answer.predict(program, reference.inputs(rows)))
+    num_rows = len(reference.outputs_NK)
+    for start in range(0, num_rows, answer.BATCH_SIZE):
+        rows = np.arange(start, min(start + answer.BATCH_SIZE, num_rows))
+        found += _told(answer.predict(program, reference.inputs(rows)), assets)
     pairs = enumerate(zip(wanted, found, strict=True))
-    flipped = [row for row, pair in pairs if not _are_alike(*pair, terms.tolerance)]
+    flipped = [place for place, pair in pairs if not _are_alike(*pair, terms.tolerance)]
     allowed = max(1, int(terms.max_flips * len(wanted)))
+    what = "rows" if len(wanted) == num_rows else "cells"
     if len(flipped) > allowed:
-        row = flipped[0]
+        place = flipped[0]
         raise GateError(
-            f"at most {allowed} of {len(wanted)} rows may be answered otherwise than by the model;"
-            f" {len(flipped)} are: here {found[row]!r} instead of {wanted[row]!r}",
-            where=reference.rows.describe(row), hint="a larger max_flips, or precision='float32'",
+            f"at most {allowed} of {len(wanted)} {what} may be answered otherwise than by the model;"
+            f" {len(flipped)} are: here {found[place]!r} instead of {wanted[place]!r}",
+            where=reference.rows.describe(place * num_rows // len(wanted)),
+            hint="a larger max_flips, or precision='float32'",
         )  # fmt: skip
-    return f"{len(flipped)} of {len(wanted)} rows answered otherwise"
+    return f"{len(flipped)} of {len(wanted)} {what} answered otherwise"
 
 
 def _require_texts(reference: Reference, program: Program) -> str:
@@ -227,13 +231,18 @@ def _require_texts(reference: Reference, program: Program) -> str:
     return f"{len(begun) - len(others)} of {len(begun)} texts told alike"
 
 
-def _told(replies: list[dict[str, Any]]) -> list[Any]:
-    return [reply.get("label", reply) for reply in replies]
+def _told(replies: list[dict[str, Any]], assets: Mapping[str, Any]) -> list[Any]:
+    """What is compared of replies: labels; of made rows of a table each cell; else all that they say."""
+    if "row" not in replies[0]:
+        return [reply.get("label", reply) for reply in replies]
+    columns = encoder.of(assets["encoder"]).columns
+    numbers = [column.encode([reply["row"][column.name] for reply in replies]) for column in columns]
+    return [{"cell": cell} for row in zip(*numbers, strict=True) for cell in row]
 
 
 def _are_alike(one: Any, other: Any, tolerance: float) -> bool:
     """Equal; actions and vectors as close as outputs must be; no pixel apart by more than its rounding."""
-    for name in ("action", "embedding"):
+    for name in ("action", "embedding", "cell"):
         if isinstance(one, dict) and name in one:
             return np.allclose(one[name], other[name], rtol=tolerance, atol=tolerance)
     if not (isinstance(one, dict) and "picture" in one and "picture" in other):

@@ -14,6 +14,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import GateError
 from lichen.core.model import Model
 from lichen.core.program import Program
+from lichen.data.encoder import Encoded
 from lichen.data.images import Images
 from lichen.data.tokens import Tokens
 from lichen.engine import answer, feeds, intervals, supervised, symptoms
@@ -114,10 +115,11 @@ class Reference:
         return isinstance(self.rows, Images | Codes)
 
     def inputs(self, rows: np.ndarray) -> list[Any]:
-        """Rows as someone hands them in: pictures and texts as stored, others as the net takes them."""
+        """Rows as someone hands them in: as they are stored, or as the net takes them."""
         if isinstance(self.rows, Tokens):
             return self.rows.rows.batch(rows)
-        return list(self.rows.encoded(rows) if self.has_pictures else self.images_NCHW[rows])
+        is_stored = isinstance(self.rows, Images | Codes | Encoded)
+        return list(self.rows.encoded(rows) if is_stored else self.images_NCHW[rows])
 
     def require_close(self, program: Program, max_drop: float) -> Pairing:
         """The pairing of a Program whose headline may drop by so much and no more.

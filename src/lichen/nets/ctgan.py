@@ -72,8 +72,8 @@ class Rows(nn.Module):
             ends_BV = (class_BK @ shares_KV).cumsum(1)
             ends_BV = ends_BV / ends_BV[:, -1:]
             below_BV = functional.pad(ends_BV[:, :-1], (1, 0))
-            is_level_BV = (even_B2[:, 1:] >= below_BV) & (even_B2[:, 1:] < ends_BV)
-            found.append((is_level_BV & (column_B == place)).float())
+            is_level_BV = torch.logical_and(even_B2[:, 1:] >= below_BV, even_B2[:, 1:] < ends_BV)
+            found.append(torch.logical_and(is_level_BV, column_B == place).float())
         return torch.cat(found, 1)
 
     def raw(self, class_BK: Tensor, marks_BV: Tensor, own_BZ: Tensor) -> Tensor:
