@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -20,6 +21,9 @@ from lichen.core.errors import OptionError, UnsafeInputError, UsageError, neares
 
 BUILDERS = ("torchvision.models.",)
 """Packages whose functions may be named as nets; timm's are `timm/name`."""
+FIXED = re.compile(r"tuple\[(int(?:, int)*)\]")
+ROWS = {1: "rows of numbers", 2: "texts or codes", 3: "pictures"}
+"""What rows are, by the length of their shape."""
 ORIGIN = "lichen_origin"
 """The attribute of a built module that says its address and options."""
 
@@ -34,6 +38,7 @@ def build(net: str, options: Mapping[str, Any], in_shape: tuple[int, ...], num_o
     Raises:
         NotFoundError: no such net.
         OptionError: the builder has no such option.
+        UsageError: its builder says that it takes rows of another kind.
     """
     builder, fixed = builder_of(net)
     shapes = {"in_shape": tuple(in_shape), "num_outputs": num_outputs}
@@ -43,11 +48,21 @@ def build(net: str, options: Mapping[str, Any], in_shape: tuple[int, ...], num_o
             raise OptionError(
                 f"unknown option `{name}` of net `{net}`", hint=nearest(name, known.keys() - shapes)
             )
+    _require_shape(net, known.get("in_shape"), in_shape)
     module = builder(**{key: value for key, value in shapes.items() if key in known}, **{**fixed, **options})
     if not isinstance(module, nn.Module):
         raise UsageError(f"net `{net}` must return a torch module, not {type(module).__name__}")
     setattr(module, ORIGIN, (net, {**shapes, "in_shape": list(in_shape), **options}))
     return module
+
+
+def _require_shape(net: str, parameter: inspect.Parameter | None, in_shape: tuple[int, ...]) -> None:
+    """Compares a builder's annotation, such as tuple[int, int, int] of pictures, with what a row is."""
+    told = FIXED.fullmatch(str(parameter.annotation)) if parameter else None
+    wanted = told[1].count("int") if told else len(in_shape)
+    if wanted != len(in_shape):
+        kinds = (ROWS.get(size, f"rows of {size} sides") for size in (wanted, len(in_shape)))
+        raise UsageError("net `{}` takes {}; these are {}".format(net, *kinds), hint="mlp takes any rows")
 
 
 def builder_of(net: str) -> tuple[Callable[..., nn.Module], dict[str, Any]]:

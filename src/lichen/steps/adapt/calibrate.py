@@ -17,7 +17,7 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.protocols import Task
 from lichen.core.step import step
-from lichen.engine import answer, backend, pictures, supervised, temperature
+from lichen.engine import answer, backend, feeds, supervised, temperature
 from lichen.engine.task import task_of
 
 NUM_PROBED = 8
@@ -33,13 +33,13 @@ def calibrate(model: Model, data: Dataset, *, run: Run) -> Model:
     """
     task = task_of(model.task)
     task.check(data, "validation")
-    rows = data.rows("validation")
-    images = supervised.pixels(rows, pictures.shape(model.assets))
-    outputs_NK = answer.logits(model, images, device=run.device)
+    rows = feeds.rows_of(data, "validation", model.assets)
+    asked = supervised.whole(rows, model.assets)
+    outputs_NK = answer.logits(model, asked, device=run.device)
     _require_steady(task, outputs_NK, rows.targets)
     heat = temperature.fitted(outputs_NK, rows.targets, task.loss)
     module = model.torch().eval()
-    head = _head(module, task_inputs(model, images[:NUM_PROBED]))
+    head = _head(module, task_inputs(model, asked[:NUM_PROBED]))
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.div_(heat)
@@ -63,9 +63,9 @@ def _error(task: Task, outputs_NK: np.ndarray, targets: np.ndarray) -> str:
     return f"{name} {figures[name]['value']:.4f}"
 
 
-def task_inputs(model: Model, images_BCHW: np.ndarray) -> torch.Tensor:
-    """What the model's task makes of pixels."""
-    return task_of(model.task).inputs(torch.from_numpy(np.array(images_BCHW)), model.assets)
+def task_inputs(model: Model, rows: np.ndarray) -> torch.Tensor:
+    """What the model's task makes of rows as they are asked about."""
+    return task_of(model.task).inputs(torch.from_numpy(np.array(rows)), model.assets)
 
 
 @torch.no_grad()

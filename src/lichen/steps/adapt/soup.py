@@ -19,7 +19,7 @@ from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.step import step
-from lichen.engine import backend, supervised
+from lichen.engine import backend, feeds, supervised
 from lichen.engine.task import task_of
 
 NUM_MEASURED, BATCH_SIZE = 512, 64
@@ -108,9 +108,8 @@ def average(ingredients: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 @torch.no_grad()
 def _measure(module: nn.Module, norms: Sequence[nn.Module], model: Model, data: Dataset, device: str) -> None:
     """Gives batch norms the mean figures of some train rows."""
-    task, rows = task_of(model.task), data.rows("train")
-    images = rows.batch(supervised.judged_rows(rows, NUM_MEASURED),
-                        supervised.side(rows, model.assets["image_shape"]))  # fmt: skip
+    task, rows = task_of(model.task), feeds.rows_of(data, "train", model.assets)
+    images = rows.batch(supervised.judged_rows(rows, NUM_MEASURED), supervised.size_of(rows, model.assets))
     held = [norm.momentum for norm in norms]
     module.eval()
     for norm in norms:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from lichen.core.dataset import Dataset
+from lichen.core.errors import UsageError
 from lichen.core.schema import Table
 from lichen.core.step import step
 from lichen.data import augment
@@ -34,6 +35,10 @@ def policy(
             {"rotate": 3, "equalize": 0.5}; each row is weighted so that the expected loss stays the same.
 
     Raises:
+        UsageError: the rows are no pictures.
         OptionError: what is favoured is no operation that is drawn, or not by a number above 0.
     """
+    if ops and not {"image", "observation"} & data.schema.keys():
+        hint = "augment.smote adds rows between those of a table" if "tabular" in data.schema else None
+        raise UsageError("operations vary pictures; these rows are none", hint=hint)
     return data.with_policy(augment.policy_of(ops, favour))

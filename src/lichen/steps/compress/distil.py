@@ -130,7 +130,7 @@ def _fewer(teacher: nn.Module, student: nn.Module, model: Model) -> str:
 
 def _known(student: Model, model: Model) -> nn.Module:
     dictation.require_same_words(student, model)
-    for name in ("labels", "image_shape"):
+    for name in ("labels", "image_shape", "observation_shape", "encoder"):
         if student.assets.get(name) != model.assets.get(name):
             raise UsageError(f"the student's {name} must be the teacher's")
     if student.task != model.task:
