@@ -14,6 +14,13 @@ FIDELITY = {
     "copies": False, "judge": 64 * "a", "num_rows": 100, "times_noise": 12.0,
     "pictures": {"samples": PICTURE, "nearest": "javascript:alert(1)"},
 }  # fmt: skip
+DISTANCES = {"marginal_distance": FIGURE, "correlation_distance": FIGURE}
+PAIR = {"label": "old", "made": {"age": 64.25, "town": "Ulm"}, "real": {"age": None, "town": "Ulm"}}
+LIKENESS = {
+    "figures": DISTANCES, "chance": DISTANCES, "columns": {"age": 0.31, "<b>": 0.2}, "metric": "accuracy",
+    "from_real": 0.9, "from_made": 0.8, "lost": FIGURE, "copying": FIGURE, "copies": True, "num_rows": 100,
+    "nearest": [PAIR],
+}  # fmt: skip
 WORTH = {
     "metric": "accuracy", "best": "real and synthetic", "rival": "real", "worth": -0.02, "low": -0.03,
     "high": -0.01, "verdict": "harms", "num_rows": 100, "num_seeds": 5, "num_synthetic": 50,
@@ -27,7 +34,7 @@ def found(tmp_path_factory):
     with li.opened(tmp_path_factory.mktemp("store") / ".lichen") as session:
         data = li.load("digits", num_train=60)
         made = li.generate.gan(data, **SMALL).generator
-        for name, study in (("fidelity", FIDELITY), ("worth_of_synthetic", WORTH)):
+        for name, study in (("fidelity", FIDELITY), ("likeness", LIKENESS), ("worth_of_synthetic", WORTH)):
             session.events.emit("study", study=name, digest=made.digest, found=study)
         yield findings.gather(made, session)
 
@@ -43,6 +50,13 @@ def test_figures_and_the_verdict_are_told_and_nothing_but_pictures_is_a_source(f
     text = generation.generation(found)
     assert "0.5000" in text and "no sign of copied train rows" in text and "are not used" in text
     assert "javascript" not in text and "there is no picture" in text
+
+
+def test_made_rows_of_a_table_stand_above_their_nearest_and_names_are_escaped(found):
+    text = generation.generation(found)
+    assert "Train rows are copied." in text and "marginal distance" in text and "0.3100" in text
+    assert text.index("<b>age 64.25</b>") < text.index("<b>age –</b>") and "<span>town Ulm</span>" in text
+    assert "&lt;b&gt;" in text
 
 
 def test_the_page_has_it_and_a_life_without_a_generator_says_so(found, tmp_path):

@@ -81,6 +81,7 @@ def test_a_copier_is_flagged(life, monkeypatch):
     )
     found = likeness(life[1], life[0], epochs=1)
     assert found.copies and found.says_no
+    assert found.nearest and all(pair["made"] == pair["real"] for pair in found.nearest)
 
 
 def test_what_makes_no_rows_is_refused(life):

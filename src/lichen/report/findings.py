@@ -73,6 +73,8 @@ class Findings:
     """Per call id what a generator made at (epoch, picture as a data URI)."""
     fidelity: Mapping[str, Any] | None
     """How good the pictures of a generator of this life are."""
+    likeness: Mapping[str, Any] | None
+    """How like real ones the rows of a table are that a generator of this life makes."""
     worth: Mapping[str, Any] | None
     """What the judge said of the synthetic rows of this life."""
     packages: Mapping[str, str]
@@ -129,6 +131,7 @@ def gather(value: Value, session: Session) -> Findings:
         beside=_study("beside", value, told),
         samples={call.id: _samples(call, told) for call in calls},
         fidelity=_study("fidelity", value, told) or _study_of("fidelity", calls, told),
+        likeness=_study("likeness", value, told) or _study_of("likeness", calls, told),
         worth=_study("worth_of_synthetic", value, told),
         packages={
             name: version

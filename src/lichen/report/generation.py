@@ -11,6 +11,8 @@ from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, figure, grid, join, note, section, table, tag
 
 TITLE = "What was generated"
+COLUMNS = 12
+"""Of a table that are shown, those that are least like real ones."""
 PICTURE = "data:image/png;base64,"
 SHEETS = {
     "samples": "Samples, a column for each class",
@@ -25,6 +27,7 @@ def generation(found: Findings) -> Markup:
     parts = [
         *([_over_time(times)] if times else []),
         *(_fidelity(found.fidelity) if found.fidelity else []),
+        *(_likeness(found.likeness) if found.likeness else []),
         *(_worth(found.worth) if found.worth else []),
     ]
     return section("generation", TITLE, *(parts or [note("No rows were generated in this life.")]))
@@ -61,6 +64,45 @@ def _fidelity(study: Mapping[str, Any]) -> list[Markup]:
         note(said),
         grid(*sheets),
     ]
+
+
+def _likeness(study: Mapping[str, Any]) -> list[Markup]:
+    rows = [(tag("b", None, figures.name(name)), figures.metric(one["value"]),
+             figures.interval(one["low"], one["high"]), figures.metric(study["chance"][name]["value"]))
+            for name, one in study["figures"].items()]  # fmt: skip
+    metric, lost = figures.name(study["metric"]), study["lost"]
+    copies = "Train rows are copied." if study["copies"] else "There is no sign of copied train rows."
+    said = (
+        f"{figures.whole(study['num_rows'])} made rows beside as many real ones of validation; 0 is no "
+        "difference, and the last column is what chance alone does to train rows. A classifier that "
+        f"learns from made rows alone has {metric} {figures.metric(study['from_made'])} on validation, "
+        f"from real ones {figures.metric(study['from_real'])}: it loses {figures.signed(lost['value'])} "
+        f"{figures.interval(lost['low'], lost['high'], is_signed=True)}. {copies}"
+    )
+    apart = sorted(study["columns"].items(), key=lambda one: -one[1])[:COLUMNS]
+    columns = [(name, figures.metric(distance)) for name, distance in apart]
+    return [
+        tag("h3", None, "How like real rows the made ones are"),
+        table(("distance", "value", "95 % interval", "of train rows"), rows, left=(0,)),
+        note(said),
+        grid(figure("Columns that are least like", table(("column", "distance"), columns, left=(0,))),
+             figure("Made rows, and below each the nearest train row", *map(_pair, study["nearest"]))),
+    ]  # fmt: skip
+
+
+def _pair(pair: Mapping[str, Any]) -> Markup:
+    """A made row above a real one; what differs is bold."""
+    made, real = pair["made"], pair["real"]
+    lines = [
+        [tag("b" if made[name] != real[name] else "span", None, f"{name} {_cell(row[name])}") for name in row]
+        for row in (made, real)
+    ]
+    return tag("div", {"class": "saying"}, tag("small", None, pair["label"]),
+               *(tag("p", None, join(line, ", ")) for line in lines))  # fmt: skip
+
+
+def _cell(cell: Any) -> str:
+    return figures.NONE if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 
 
 def _worth(study: Mapping[str, Any]) -> list[Markup]:

@@ -22,7 +22,7 @@ from lichen.core.scoring import Judge, data_of
 from lichen.core.session import Session, current
 from lichen.core.value import Value
 from lichen.data import arrays, encoder
-from lichen.engine import generating, intervals, memorization, supervised
+from lichen.engine import generating, intervals, memorization, neighbours, supervised
 from lichen.engine import likeness as measure
 from lichen.engine.metrics import Figure
 
@@ -30,6 +30,8 @@ LEARNER = {"net": "mlp", "task": "tabular_classification", "optimizer": "adamw"}
 """How the two classifiers learn."""
 MAKES = {"encoder", "num_codes"}
 """The assets of a generator of rows."""
+SHOWN = 6
+"""Made rows that are shown beside the nearest train row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class Likeness:
     copying: Figure
     copies: bool
     num_rows: int
+    nearest: tuple[Mapping[str, Any], ...]
+    """Some made rows, each `{"label", "made", "real"}` with the train row that is nearest."""
 
     @property
     def says_no(self) -> bool:
@@ -106,7 +110,8 @@ def likeness(
     train, held = (told.encode(table.rows(split).records) for split in ("train", "validation"))
     rows = table.rows("validation")
     chosen = supervised.judged_rows(rows, num_rows)
-    made = told.encode(_drawn(value, rows.targets[chosen], seed))
+    records = _drawn(value, rows.targets[chosen], seed)
+    made = told.encode(records)
     some = supervised.judged_rows(table.rows("train"), len(chosen))
     memory = memorization.asked(train, held, made)
     judge, alone = Judge(session, table), _made_alone(value, table, seed)
@@ -119,7 +124,26 @@ def likeness(
         from_real=scored[0].scores.value, from_made=scored[1].scores.value,
         lost={"value": lost, "low": low, "high": high, "level": 0.95}, copying=memory.area,
         copies=memory.is_flagged, num_rows=len(chosen),
+        nearest=_beside(table, records, made, train, rows.targets[chosen]),
     )  # fmt: skip
+
+
+def _beside(
+    data: Dataset,
+    records: list[encoder.Record],
+    made_MW: np.ndarray,
+    train_NW: np.ndarray,
+    targets_M: np.ndarray,
+) -> tuple[Mapping[str, Any], ...]:
+    """Some made rows of all classes, each with the train row that is nearest to it."""
+    some = np.unique(np.linspace(0, len(records) - 1, SHOWN).astype(int))
+    some = np.argsort(targets_M, kind="stable")[some]
+    rows, _ = neighbours.nearest(made_MW[some], train_NW)
+    real = data.rows("train").records
+    return tuple(
+        {"label": data.labels[targets_M[place]], "made": dict(records[place]), "real": dict(real[row])}
+        for place, row in zip(some.tolist(), rows.tolist(), strict=True)
+    )
 
 
 def _drawn(model: Model, targets_M: np.ndarray, seed: int) -> list[encoder.Record]:
