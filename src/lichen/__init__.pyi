@@ -267,6 +267,17 @@ class _Augment:
     ) -> Dataset:
         """say how train rows are varied: each row anew in every epoch, by draws of its own"""
         ...
+    def smote(
+        self,
+        data: Dataset,
+        *,
+        ratio: float | None = ...,
+        ratios: dict[str, Any] | None = ...,
+        neighbours: int = ...,
+        seed: int = ...,
+    ) -> Dataset:
+        """add rows of a table between real rows of a class, so that a rare class has as many as a common one"""
+        ...
 
 augment: _Augment
 

@@ -118,7 +118,10 @@ def _surveyed(said: dict[str, Any]) -> str:
     rows = [
         ("where", said["path"] + places[said["kind"]]),
         ("reader", said["reader"]),
-        ("columns", ", ".join(f"{role}: {name}" for role, name in said["columns"].items())),
+        (
+            "columns",
+            ", ".join(f"{role}: {name}" for role, name in said["columns"].items() if role != "features"),
+        ),
         (
             "rows",
             ", ".join(f"{name} {count}{carved.get(name, '')}" for name, count in said["splits"].items()),

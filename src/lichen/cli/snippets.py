@@ -130,7 +130,7 @@ method = Runtime.get().load_program("model.pte").load_method("forward")  # 1 to 
 (outputs,) = method.execute([torch.tensor(row)])
 """
 TORCH = """import torch
-outputs = torch.export.load("model.pt2").module()(torch.tensor(row))  # only files that you trust
+outputs = torch.export.load("model.pt2").module()(torch.tensor(row)).detach()  # only files that you trust
 """
 SAFETENSORS = """import torch
 from safetensors.torch import load_file

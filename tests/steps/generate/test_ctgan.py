@@ -11,6 +11,7 @@ import lichen as li
 from lichen.cli import shipping
 from lichen.core.errors import DataError, UsageError
 from lichen.data import extension
+from lichen.engine import gate
 
 SMALL = {"width": 32, "num_codes": 8, "pack": 4, "batch_size": 100, "rate": 0.001}
 
@@ -90,25 +91,31 @@ def test_it_is_scored_beside_real_rows(made):
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # lines to be copied close no files
-def test_a_graph_makes_the_rows_that_the_model_makes(made, tmp_path, monkeypatch):
-    data, generator = made
-    held = table(80, seed=2)
-    records = held.rows("train").records
-    columns = {name: [row[name] for row in records] for name in records[0]}
-    judged = li.table(columns, held.rows("train").targets, data.labels, ["validation"] * 80)
-    program = li.deploy.export(generator, judged, runtime="torch")
-    asked = [f"{label}#{number}" for label in data.labels for number in range(40)]
-    wanted, found = ([reply["row"] for reply in one.predict(asked)] for one in (generator, program))
-    assert sum(one["w"] != other["w"] for one, other in zip(wanted, found, strict=True)) <= 1
-    assert np.median([abs(one["x"] - other["x"]) for one, other in zip(wanted, found, strict=True)]) < 1e-3
-    with li.opened(tmp_path / ".lichen") as session:
-        shipping.pack(program, tmp_path / "out", format="torch", data=judged, session=session, name="m")
-    text = (tmp_path / "out" / "README.txt").read_text()
-    monkeypatch.chdir(tmp_path / "out")
-    with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(text[text.index("import ") :], {})
-    row = ast.literal_eval(out.getvalue().strip())
-    assert list(row) == ["x", "w", "n"] and row["w"] in ("hard", "mild", "rare") and 0 <= row["n"] < 60
+def test_what_is_exported_says_how_to_ask_for_a_row_and_that_answers(made, tmp_path, monkeypatch):
+    _, generator = made
+    for format in ("safetensors", "lichen"):
+        with li.opened(tmp_path / ".lichen") as session:
+            shipping.pack(generator, tmp_path / format, format=format, data=None, session=session, name="m")
+        text = (tmp_path / format / "README.txt").read_text()
+        assert "a class by its place in labels.json" in text
+        monkeypatch.chdir(tmp_path / format)
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            exec(text[text.index("import ") :], {})
+        row = ast.literal_eval(out.getvalue().strip())
+        assert list(row) == ["x", "w", "n"] and row["w"] in ("hard", "mild", "rare") and 0 <= row["n"] < 60
+
+
+def test_a_gate_compares_made_rows_cell_by_cell(made):
+    """Two programs that answer by another's cells: in one column alone, and in one row alone."""
+    _, generator = made
+    replies = generator.predict([f"low#{number}" for number in range(50)])
+    told = gate._told(replies, generator.assets)
+    assert len(told) == 3 * len(replies)
+    moved = [{"row": {**reply["row"], "x": reply["row"]["x"] + 0.5}} for reply in replies]
+    others = [replies[0], {"row": {**replies[1]["row"], "w": "none of them"}}, *replies[2:]]
+    for changed, wanted in ((moved, len(replies)), (others, 1), (replies, 0)):
+        pairs = zip(told, gate._told(changed, generator.assets), strict=True)
+        assert sum(not gate._are_alike(*pair, 1e-4) for pair in pairs) == wanted
 
 
 def test_what_is_no_table_and_too_few_rows_are_refused(tmp_path):
