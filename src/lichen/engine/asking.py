@@ -27,31 +27,51 @@ class Asked(NamedTuple):
     column: Tensor
 
 
+class Sorted(NamedTuple):
+    """The rows of a column level by level (N,): how many each has, and where they begin (V,)."""
+
+    order_N: Tensor
+    counts_V: Tensor
+    starts_V: Tensor
+
+    @classmethod
+    def of(cls, number_N: Tensor, size: int) -> Sorted:
+        counts_V = torch.bincount(number_N, minlength=size)
+        return cls(torch.argsort(number_N, stable=True), counts_V, counts_V.cumsum(0) - counts_V)
+
+    def drawn(self, count: int) -> tuple[Tensor, Tensor]:
+        """Levels by the logarithm of how often they are there, and for each a row that has it."""
+        if not count:
+            return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
+        level_B = torch.multinomial(torch.log1p(self.counts_V.float()), count, replacement=True)
+        within_B = (torch.rand(count, dtype=torch.float64) * self.counts_V[level_B]).long()
+        return level_B, self.order_N[self.starts_V[level_B] + within_B]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Train rows as numbers (N, W) and their classes (N,), with the columns of levels by their places."""
+    """Train rows as numbers (N, W) and their classes (N,), with the columns of levels by their places.
+
+    Args:
+        by_level: of each column of levels, and after the last of the class.
+    """
 
     x_NW: Tensor
     y_N: Tensor
     num_classes: int
     places: tuple[tuple[int, int], ...]
+    by_level: tuple[Sorted, ...]
 
     @classmethod
     def of(cls, x_NW: Tensor, y_N: Tensor, encoder: Encoder, num_classes: int) -> Table:
         ends = zip(encoder.columns, encoder.starts, encoder.starts[1:])
         places = tuple((start, end) for column, start, end in ends if isinstance(column, Levels))
-        return cls(x_NW, y_N, num_classes, places)
+        levels = [Sorted.of(x_NW[:, start:end].argmax(1), end - start) for start, end in places]
+        return cls(x_NW, y_N, num_classes, places, (*levels, Sorted.of(y_N, num_classes)))
 
     @property
     def levels(self) -> list[int]:
         return [end - start for start, end in self.places]
-
-    def number(self, column: int) -> Tensor:
-        """int64 (N,): the level of each row in a column; after the last the class."""
-        if column == len(self.places):
-            return self.y_N
-        start, end = self.places[column]
-        return self.x_NW[:, start:end].argmax(1)
 
     def shares(self) -> Tensor:
         """float32 (K, V): how many rows of each class have each level; a class without rows has all alike."""
@@ -63,11 +83,11 @@ class Table:
         """Rows by draws of torch's generator."""
         column_B = torch.randint(len(self.places) + 1, (count,))
         row_B, marks = torch.zeros(count, dtype=torch.int64), []
-        for column, size in enumerate([*self.levels, self.num_classes]):
+        for column, held in enumerate(self.by_level):
             is_asked_B = column_B == column
-            number_N = self.number(column)
-            level_B, row_B[is_asked_B] = _rows(number_N, size, int(is_asked_B.sum()))
+            level_B, row_B[is_asked_B] = held.drawn(int(is_asked_B.sum()))
             if column < len(self.places):
+                size = self.levels[column]
                 marks_BV = torch.zeros(count, size)
                 marks_BV[is_asked_B] = functional.one_hot(level_B, size).float()
                 marks.append(marks_BV)
@@ -85,14 +105,3 @@ class Table:
             loss = loss + functional.cross_entropy(raw_BW[is_asked_B, start:end], level_B, reduction="sum")
             before += end - start
         return loss / len(raw_BW)
-
-
-def _rows(number_N: Tensor, size: int, count: int) -> tuple[Tensor, Tensor]:
-    """Levels by the logarithm of how often they are there, and for each a row that has it."""
-    counts_V = torch.bincount(number_N, minlength=size)
-    if not count:
-        return torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
-    level_B = torch.multinomial(torch.log1p(counts_V.float()), count, replacement=True)
-    order_N, starts_V = torch.argsort(number_N, stable=True), counts_V.cumsum(0) - counts_V
-    within_B = (torch.rand(count, dtype=torch.float64) * counts_V[level_B]).long()
-    return level_B, order_N[starts_V[level_B] + within_B]
