@@ -93,6 +93,13 @@ def test_a_table_that_was_not_told_to_be_one_says_how_it_is_read(tmp_path):
         assert 'features=["*"] reads a table' in caught.value.hint
 
 
+def test_other_marks_between_columns_are_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("age;class\n3;a\n4;b\n")
+    with pytest.raises(DataError, match="between commas, not ';'"):
+        li.load(str(path), features=["*"])
+
+
 def test_a_table_of_python_says_what_is_wrong_and_where():
     with pytest.raises(DataError, match="one cell per target"):
         li.table({"a": [1, 2]}, [0, 1, 1])

@@ -9,7 +9,7 @@ import pytest
 
 import lichen as li
 from lichen.cli import shipping
-from lichen.core.errors import DataError, LichenError
+from lichen.core.errors import DataError, LichenError, UsageError
 from lichen.engine import gate, parity
 
 
@@ -105,3 +105,22 @@ def test_what_is_exported_says_how_to_ask_it_and_that_answers(data, model, progr
         with contextlib.redirect_stdout(io.StringIO()) as out:
             exec("\n".join(code), {})
         assert out.getvalue().strip() == model.predict(row)[0]["label"] and "float32 (N, 30)" in text
+
+
+def test_a_net_or_a_task_of_pictures_is_refused_with_what_to_take(data):
+    with pytest.raises(DataError, match="needs a column for `image`") as caught:
+        li.pretrain.train(data, net="mlp", epochs=1)
+    assert "tabular_classification" in caught.value.hint
+    with pytest.raises(UsageError, match="`cnn` takes pictures; these are rows of numbers"):
+        li.pretrain.train(data, net="cnn", task="tabular_classification", epochs=1)
+    with pytest.raises(UsageError, match="operations vary pictures"):
+        li.augment.policy(data, ops=["flip"])
+
+
+def test_what_is_done_to_classifiers_of_pictures_is_done_to_these(data, model):
+    hot = li.adapt.calibrate(model, data)
+    rows = data.rows("validation").records
+    said = [[reply["label"] for reply in one.predict(rows)] for one in (model, hot)]
+    assert said[0] == said[1]
+    mean = li.adapt.soup(data, model, hot, method="uniform")
+    assert li.evaluate(mean, data).value == li.evaluate(model, data).value

@@ -165,7 +165,7 @@ def _column(name: str, cells: Sequence[Cell], is_way_back: bool) -> Column:
                       has_empty=bool(len(known) < len(numbers_N)))  # fmt: skip
     if len(found) > MOST_LEVELS:
         raise DataError(f"a column may have {MOST_LEVELS} different words; `{name}` has {len(found)}",
-                        hint="leave it out: name the columns with features=")  # fmt: skip
+                        hint=f'leave it out: features=["*", "-{name}"]')  # fmt: skip
     return Levels(name=name, levels=in_order(found))
 
 

@@ -16,6 +16,8 @@ from lichen.data.files import reading
 LINES, TABLES = (".jsonl", ".ndjson"), (".csv", ".tsv")
 MAX_LINE = 2**26
 """Bytes of a line above which it is no row any more: 64 MiB."""
+SEPARATORS = (";", "\t", "|")
+"""What other programs write between columns."""
 BOM = b"\xef\xbb\xbf"
 Record = tuple[int, int, Mapping[str, Any]]
 """Where a row lies (offset and bytes) and what it says."""
@@ -90,6 +92,9 @@ def reader(path: Path) -> Lines | Table:
 def _table(path: Path, mtime_ns: int, size_bytes: int) -> Table:
     with reading(path), path.open("rb") as file:
         for _, _, cells in _rows(file, path):
+            if len(cells) == 1 and (found := next((mark for mark in SEPARATORS if mark in cells[0]), None)):
+                raise DataError(f"columns must stand between commas, not {found!r}", where=str(path),
+                                hint="a file with tabs is named .tsv")  # fmt: skip
             return Table(path, tuple(cells))
     raise DataError("a table must begin with its column names; it is empty", where=str(path))
 

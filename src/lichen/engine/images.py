@@ -20,6 +20,13 @@ Normaliser = tuple[list[float], list[float]]
 """Mean and deviation per channel, of pixels in 0 to 1."""
 
 
+INSTEAD = {
+    "tabular": "of rows of a table: task='tabular_classification', net='mlp'; generate.ctgan makes some",
+    "text": "of texts: task='text_classification', with a tokenizer",
+}
+"""What rows that are no pictures are for, by their name in a schema."""
+
+
 def check(data: Dataset, split: str, columns: tuple[str, ...], *, are_several: bool = False) -> None:
     """Refuses rows without pictures or labels, or with labels of another form.
 
@@ -28,7 +35,8 @@ def check(data: Dataset, split: str, columns: tuple[str, ...], *, are_several: b
     """
     for column in columns:
         if column not in data.schema["columns"]:
-            raise DataError(f"this task needs a column for `{column}`", where=data.root)
+            hint = next((said for kind, said in INSTEAD.items() if kind in data.schema), None)
+            raise DataError(f"this task needs a column for `{column}`", where=data.root, hint=hint)
     if len(data.labels) < (1 if are_several else 2):
         raise DataError(
             f"there must be two classes at least; the data has only `{''.join(data.labels)}`",
