@@ -16,7 +16,7 @@ KNOWN = {
     "generator_loss": "generator's loss",
     "discriminator_loss": "discriminator's loss",
     "discriminator_accuracy": "accuracy of the discriminator",
-    "feature_rank": "rank of made pictures",
+    "feature_rank": "rank of what is made",
     "loss": "train loss", "log_loss": "validation log loss", "rate": "learning rate",
     "training_return": "return of training episodes", "episode_length": "steps of training episodes",
     "judged_return": "return of greedy episodes", "epsilon": "share of random actions",

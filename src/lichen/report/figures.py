@@ -75,6 +75,11 @@ def times(number: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(number, f"{number} times")
 
 
+def cell(thing: str | int | float | None) -> str:
+    """A cell of a table."""
+    return NONE if thing is None else f"{thing:.4g}" if isinstance(thing, float) else str(thing)
+
+
 def plain(thing: Any) -> str:
     """An option or decision in one line: `layout channels_last, threads 1`."""
     said = _words(thing)

@@ -11,7 +11,7 @@ from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, figure, grid, join, note, section, table, tag
 
 TITLE = "What was generated"
-COLUMNS = 12
+COLUMNS = 30
 """Of a table that are shown, those that are least like real ones."""
 PICTURE = "data:image/png;base64,"
 SHEETS = {
@@ -30,7 +30,15 @@ def generation(found: Findings) -> Markup:
         *(_likeness(found.likeness) if found.likeness else []),
         *(_worth(found.worth) if found.worth else []),
     ]
-    return section("generation", TITLE, *(parts or [note("No rows were generated in this life.")]))
+    return section("generation", TITLE, *(parts or [_unstudied(found)]))
+
+
+def _unstudied(found: Findings) -> Markup:
+    if "num_codes" not in found.value.assets:
+        return note("No rows were generated in this life.")
+    study = "likeness" if "encoder" in found.value.assets else "fidelity"
+    command = tag("code", None, f"lichen {study} {found.value.id}")
+    return note(join(["Not studied. ", command, " compares what it makes with real rows."]))
 
 
 def _over_time(times: Sequence[tuple[float, str]]) -> Markup:
@@ -79,30 +87,27 @@ def _likeness(study: Mapping[str, Any]) -> list[Markup]:
         f"from real ones {figures.metric(study['from_real'])}: it loses {figures.signed(lost['value'])} "
         f"{figures.interval(lost['low'], lost['high'], is_signed=True)}. {copies}"
     )
-    apart = sorted(study["columns"].items(), key=lambda one: -one[1])[:COLUMNS]
-    columns = [(name, figures.metric(distance)) for name, distance in apart]
     return [
         tag("h3", None, "How like real rows the made ones are"),
         table(("distance", "value", "95 % interval", "of train rows"), rows, left=(0,)),
         note(said),
-        grid(figure("Columns that are least like", table(("column", "distance"), columns, left=(0,))),
-             figure("Made rows, and below each the nearest train row", *map(_pair, study["nearest"]))),
-    ]  # fmt: skip
-
-
-def _pair(pair: Mapping[str, Any]) -> Markup:
-    """A made row above a real one; what differs is bold."""
-    made, real = pair["made"], pair["real"]
-    lines = [
-        [tag("b" if made[name] != real[name] else "span", None, f"{name} {_cell(row[name])}") for name in row]
-        for row in (made, real)
+        _pairs(study),
     ]
-    return tag("div", {"class": "saying"}, tag("small", None, pair["label"]),
-               *(tag("p", None, join(line, ", ")) for line in lines))  # fmt: skip
 
 
-def _cell(cell: Any) -> str:
-    return figures.NONE if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+def _pairs(study: Mapping[str, Any]) -> Markup:
+    """Columns, those that are least like real ones first, and beside them some made rows with real ones."""
+    apart = sorted(study["columns"].items(), key=lambda one: -one[1])[:COLUMNS]
+    head = ["column", "distance"]
+    for pair in study["nearest"]:
+        head += [f"made {pair['label']}", "nearest"]
+    lines = [
+        (name, figures.metric(distance),
+         *(figures.cell(pair[side].get(name)) for pair in study["nearest"] for side in ("made", "real")))
+        for name, distance in apart
+    ]  # fmt: skip
+    said = "The distance of each column, and made rows beside the nearest train row"
+    return figure(said, table(head, lines, left=(0,)))
 
 
 def _worth(study: Mapping[str, Any]) -> list[Markup]:

@@ -15,6 +15,8 @@ from lichen.core.errors import LichenError
 from lichen.core.scores import Scores
 from lichen.data import augment, draws, mix
 from lichen.data.png import data_uri
+from lichen.data.tabular import Tabular, record
+from lichen.data.texts import Texts
 from lichen.report import figures, translations
 from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, join, note, section, tag
@@ -88,7 +90,7 @@ def _group(
     assert found.data is not None
     names, read = found.labels, found.data.rows(scores.split)
     is_text = bool({"text", "tabular"} & found.data.schema.keys())
-    held = read.batch(rows) if is_text else pictures(found.data, scores.split, rows)
+    held = _words(read, rows) if is_text else pictures(found.data, scores.split, rows)
     shown = []
     for item, row in zip(held, rows.tolist(), strict=True):
         truth, answer = (named(answers[what][row], names) for what in ("truth", "answer"))
@@ -105,6 +107,15 @@ def _group(
         name = f"{truth}, answered {answer}: {place}"
         shown.append(_saying(item, name, said) if is_text else _shot(item, name, said))
     return join([tag("h3", None, title), tag("div", {"class": "sayings" if is_text else "shots"}, *shown)])
+
+
+def _words(read: Texts, rows: np.ndarray) -> list[str]:
+    """Texts as they are, rows of a table as their cells."""
+    told = read.batch(rows)
+    if not isinstance(read, Tabular):
+        return told
+    records = [record(text.encode()) for text in told]
+    return [", ".join(f"{name} {figures.cell(cell)}" for name, cell in one.items()) for one in records]
 
 
 def _saying(text: str, name: str, said: Sequence[Inside]) -> Markup:

@@ -30,7 +30,7 @@ LEARNER = {"net": "mlp", "task": "tabular_classification", "optimizer": "adamw"}
 """How the two classifiers learn."""
 MAKES = {"encoder", "num_codes"}
 """The assets of a generator of rows."""
-SHOWN = 6
+SHOWN = 4
 """Made rows that are shown beside the nearest train row."""
 
 
