@@ -34,7 +34,7 @@ TELLING = ("adapt.prompt", "compress.trim")
 OF_PAIRS = ("adapt.instruct", "adapt.dpo")
 """Steps that take pairs of answers, or conversations, and a model that tells texts."""
 OF_OBSERVATIONS = ("decide.clone",)
-OF_TABLES = ("generate.ctgan",)
+OF_TABLES = ("generate.ctgan", "augment.smote")
 CONTINUOUS = ("decide.sac",)
 """Steps for environments whose actions are continuous."""
 OUTSIDE = {
