@@ -10,7 +10,7 @@ from lichen.core import session
 from lichen.core.array import Array
 from lichen.core.errors import GateError
 from lichen.data import arrays
-from lichen.engine import answer, graph, parity, programs
+from lichen.engine import answer, graph, intervals, parity, programs
 from lichen.steps.pretrain.train import train
 
 
@@ -113,7 +113,11 @@ def test_a_pairing_counts_rows_and_its_interval_is_the_paired_one(trained, refer
     pairing = reference.pair(worse)
     assert pairing.drop == pytest.approx(right.mean() - still.mean())
     difference = right.astype(float) - still
-    half = 1.959963984540054 * difference.std(ddof=1) / np.sqrt(len(difference))
+    half = (
+        intervals.student_quantile(0.975, len(difference) - 1)
+        * difference.std(ddof=1)
+        / np.sqrt(len(difference))
+    )
     assert (pairing.low, pairing.high) == pytest.approx((difference.mean() - half, difference.mean() + half))
     assert not pairing.is_within(0.01)
     with pytest.raises(GateError, match=r"accuracy may drop by 0.01 at most; .* a drop of 0\.\d+ \["):

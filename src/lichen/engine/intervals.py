@@ -8,6 +8,7 @@ Shapes: S seeds, N rows.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import cos, exp, lgamma, pi, sqrt, tan
 from statistics import NormalDist
 
@@ -44,15 +45,28 @@ def of(differences_SN: np.ndarray, level: float) -> tuple[float, float, float]:
 
 
 def paired(loss_N: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The interval of a mean of paired differences over rows of one pair of values.
+    """The interval of a mean of paired differences over rows of one pair of values: Student's t.
 
-    Where few rows differ their spread says little, so it is never narrower than what N equal rows can hide:
-    a share p of different ones stays unseen with probability (1 - p)^N, which is 1 - level at about 3 / N.
+    It is never narrower than what N rows can hide: a share p of others stays unseen with probability
+    (1 - p)^N, which is 1 - level at about 3 / N. Such a row is as far from the mean as the farthest one seen
+    and, where rows count answers, a whole answer at least: that few of them differ says nothing of how much
+    one more would.
     """
     centre, count = float(loss_N.mean()), len(loss_N)
     spread = float(loss_N.std(ddof=1)) if count > 1 else 0.0
-    reach = max(NormalDist().inv_cdf(0.5 + level / 2) * spread / sqrt(count), hidden(count, level))
+    farthest = float(np.abs(loss_N - centre).max())
+    if are_counted(loss_N):
+        farthest = max(farthest, 1.0)
+    reach = student_quantile(0.5 + level / 2, max(count - 1, 1)) * spread / sqrt(count)
+    reach = max(reach, hidden(count, level) * farthest)
     return centre - reach, centre + reach
+
+
+def are_counted(loss_N: np.ndarray) -> bool:
+    """Whether rows count answers: differences are whole, or most are none; one row is no measure."""
+    is_same_N = loss_N == 0.0
+    is_whole = bool((loss_N == np.rint(loss_N)).all())
+    return is_whole or len(loss_N) == 1 or 2 * int(is_same_N.sum()) >= len(loss_N)
 
 
 def hidden(num_rows: int, level: float) -> float:
@@ -60,6 +74,7 @@ def hidden(num_rows: int, level: float) -> float:
     return 1.0 - (1.0 - level) ** (1.0 / num_rows)
 
 
+@lru_cache(maxsize=256)
 def student_quantile(probability: float, freedom: float) -> float:
     """The quantile of Student's t, by bisection on its distribution function.
 

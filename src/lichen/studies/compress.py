@@ -40,8 +40,8 @@ class Compression:
     whole: float
     """The headline of the model as given."""
     num_rows: int
-    hidden: float
-    """The drop that so many rows may hide where no answer differs."""
+    hidden: float | None
+    """The drop that so many rows may hide where no answer differs; None: rows count no answers."""
     asked: Asked
     best: Point
     points: tuple[Point, ...]
@@ -77,7 +77,7 @@ class Compression:
             return f"yes: {found}"
         if self.best.refused:
             return f"cannot: {self.best.refused}; the least that answers as the model: {self.best.words}"
-        unsure = any(point.is_unsure(self.asked.max_drop) for point in self.points)
+        unsure = self.hidden and any(point.is_unsure(self.asked.max_drop) for point in self.points)
         hint = f"; {self.num_rows} rows of validation may hide a drop of {self.hidden:.4f}" if unsure else ""
         return (
             f"cannot: {self.asked.target} within a drop of {self.asked.max_drop:g}; the best is {found}{hint}"
@@ -261,9 +261,11 @@ class _Search:
 
     def result(self) -> Compression:
         best, is_reached = frontier.best_of(self.settled(), self.asked.target)
+        num_rows = self.start.scores.num_rows
+        hidden = intervals.hidden(num_rows, self.shared_level)
         return Compression(
             metric=self.start.scores.headline, whole=self.start.scores.value,
-            num_rows=self.start.scores.num_rows, asked=self.asked, best=best, points=tuple(self.settled()),
+            num_rows=num_rows, asked=self.asked, best=best, points=tuple(self.settled()),
             is_reached=is_reached, is_busy=machine.is_busy(),
-            hidden=intervals.hidden(self.start.scores.num_rows, self.shared_level),
+            hidden=hidden if intervals.are_counted(self.start.outcome) else None,
         )  # fmt: skip
