@@ -17,7 +17,8 @@ from lichen.data import augment, draws, mix
 from lichen.data.png import data_uri
 from lichen.data.tabular import Tabular, record
 from lichen.data.texts import Texts
-from lichen.report import figures, translations
+from lichen.engine import feeds
+from lichen.report import continuations, figures, translations
 from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, join, note, section, tag
 
@@ -34,20 +35,30 @@ KNOWN = ("truth", "answer", "confidence")
 
 
 def samples(found: Findings) -> Markup:
-    """Random, worst and confidently wrong rows of validation; of pairs what their sources became."""
-    scores, are_pairs = found.last.scores, found.data is not None and "bitext" in found.data.schema
-    if reason := unshown(found, ("truth", "answer") if are_pairs else KNOWN):
+    """Random, worst and confidently wrong rows of validation; of pairs and documents what is told of them."""
+    is_teller = feeds.are_packed(found.value.assets)
+    are_pairs = found.data is not None and "bitext" in found.data.schema
+    known = ("loss", "num_bytes") if is_teller else ("truth", "answer") if are_pairs else KNOWN
+    if reason := unshown(found, known):
         return section("samples", "Samples", note(reason))
+    scores = found.last.scores
     assert scores is not None and found.data is not None
-    answers = {name: array.numpy() for name, array in scores.answers().items()}
     try:
-        if are_pairs:
+        if is_teller:
+            parts = continuations.shown(found.value, found.data, scores)
+        elif are_pairs:
             parts = translations.shown(scores, found.data.rows(scores.split))
         else:
-            parts = [_group(found, scores, answers, title, rows) for title, rows in groups(answers)]
+            parts = _rows(found, scores)
     except (LichenError, OSError) as error:
         return section("samples", "Samples", note(f"The rows are gone: {gone(error)}"))
     return section("samples", "Samples", *parts)
+
+
+def _rows(found: Findings, scores: Scores) -> list[Markup]:
+    """Groups of rows with what was said about each."""
+    answers = {name: array.numpy() for name, array in scores.answers().items()}
+    return [_group(found, scores, answers, title, rows) for title, rows in groups(answers)]
 
 
 def unshown(found: Findings, known: Sequence[str] = KNOWN) -> str:

@@ -69,6 +69,8 @@ th { color: var(--soft); font-weight: 500; border-bottom: 1px solid var(--rule);
 td { border-bottom: 1px solid var(--faint); white-space: nowrap; }
 .options td, .facts-table td { white-space: normal; }
 th:last-child, td:last-child { padding-right: 0; }
+.told td { white-space: pre-wrap; vertical-align: top; overflow-wrap: anywhere; }
+.told td:not(.n) { min-width: 180px; }
 .n { text-align: right; white-space: nowrap; }
 td b { font-weight: 600; white-space: nowrap; }
 .spread { color: var(--soft); white-space: normal; }
