@@ -53,7 +53,7 @@ def test_it_streams(lichen, file, monkeypatch):
     [
         (("--temperature", "-1"), "`temperature` must be from 0 to 100"),
         (("--top-p", "2"), "`top_p` must be above 0"),
-        (("--max-tokens", "0"), "`max_new_tokens` must be 1 at least"),
+        (("--max-tokens", "0"), "`--max-tokens` must be 1 at least"),
         (("--top_k", "5"), "did you mean `--top-k`"),
     ],
 )
@@ -61,6 +61,75 @@ def test_mistakes_are_named(lichen, file, flags, said):
     found = lichen("chat", file, "--prompt", "moss", *flags)
     assert found.code == 2
     assert said in found.err
+
+
+def test_a_mistake_is_said_before_anything_else(lichen, file):
+    assert lichen("chat", file, "--prompt", "moss", "--max-tokens", "-3").out == ""
+
+
+def test_nothing_that_is_piped_in_is_a_mistake_and_so_are_bytes_that_are_no_text(lichen, file, monkeypatch):
+    for piped in ("", "\n \n"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(piped))
+        found = lichen("chat", file)
+        assert found.code == 2 and "no line was piped in" in found.err and "--prompt" in found.err
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"moss\n\xff\n"), encoding="utf-8"))
+    found = lichen("chat", file)
+    assert found.code == 2 and "must be UTF-8" in found.err
+    found = lichen("chat", file, "--prompt", "mo\udcff")
+    assert found.code == 2 and "half a character" in found.err
+
+
+def test_lines_of_windows_are_lines(lichen, model, file, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("moss\r\n"))
+    said = lichen("chat", file, "--max-tokens", "5", "--temperature", "0")
+    assert said.out == f"moss{model.generate('moss', max_new_tokens=5, temperature=0)[0]}\n"
+
+
+def test_a_prompt_that_is_longer_than_the_model_reads_is_said_to_be(lichen, file):
+    said = lichen("chat", file, "--prompt", "moss bark " * 20, "--max-tokens", "2")
+    assert said.code == 0 and "the model reads 24 tokens" in said.err and "the last 12" in said.err
+    assert not lichen("chat", file, "--prompt", "moss", "--max-tokens", "2").err
+
+
+def stopping(after):
+    """A stream that Ctrl-C interrupts after so many parts."""
+    whole = Decoder.stream
+
+    def stream(self, *given, **how):
+        for place, part in enumerate(whole(self, *given, **how)):
+            if place == after:
+                raise KeyboardInterrupt
+            yield part
+
+    return stream
+
+
+def test_ctrl_c_ends_an_answer_and_what_was_said_stays(lichen, model, file, monkeypatch):
+    monkeypatch.setattr(Decoder, "stream", stopping(2))
+    said = lichen("chat", file, "--prompt", "moss", "--max-tokens", "9", "--temperature", "0")
+    assert said.code == 130 and said.out.startswith("moss") and said.out.endswith("\n") and not said.err
+    assert len(said.out) < len(model.generate("moss", max_new_tokens=9, temperature=0)[0]) + 4
+
+
+def test_at_a_terminal_it_goes_on_after_ctrl_c_until_ctrl_d(lichen, file, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    typed = iter(["moss", "", "wet"])
+
+    def line(prompt):
+        try:
+            return next(typed)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("builtins.input", line)
+    monkeypatch.setattr(Decoder, "stream", stopping(1))
+    said = lichen("chat", file, "--max-tokens", "4", "--temperature", "0")
+    assert said.code == 0 and [text[:3] for text in said.out.splitlines()] == ["mos", "wet"]
+    assert "goes on from each line" in said.err and "Ctrl-D ends" in said.err
 
 
 def test_a_model_of_pictures_does_not_chat(lichen, home):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.digest import digest_json
-from lichen.core.errors import OptionError, UsageError
+from lichen.core.errors import DataError, OptionError, UsageError
 from lichen.data import foreign
 from lichen.data.foreign import letters, package
 
@@ -90,8 +90,15 @@ class Tokenizer:
         return len(self.bytes_of)
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """int32 (T,) of each text."""
-        found = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        """int32 (T,) of each text.
+
+        Raises:
+            DataError: a text has half a character.
+        """
+        try:
+            found = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        except TypeError:
+            raise DataError("a text has half a character (a lone surrogate)") from None
         numbers = [np.array(encoding.ids, np.int32) + self.shift for encoding in found]
         return numbers if self.blank is None else [swapped(ids, self.blank) for ids in numbers]
 
