@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.export import ExportedProgram
 
 from lichen.core.digest import digest_bytes
@@ -26,6 +27,8 @@ MAX_ROWS = 32
 """Memory is planned for so many rows at once; more are answered in turns."""
 TRIAL_S = 120
 METHOD = "forward"
+KINDS = {0: torch.uint8, 3: torch.int32, 6: torch.float32}
+"""What a program takes, by the number that it says: pixels, tokens, observations."""
 _sound: set[str] = set()
 """Digests of programs that were written here or passed their trial."""
 
@@ -37,6 +40,9 @@ def written(exported: ExportedProgram) -> bytes:
         MachineError: executorch is not installed.
         StepError: the net does things that no kernel does.
     """
+    if found := next((str(node.target) for node in exported.graph.nodes if _is_cell(node)), None):
+        raise StepError(f"executorch has no kernel for cells that remember ({found}); unrolled token by token"
+                        " they take minutes to write", hint="format='onnx'")  # fmt: skip
     try:
         with muted():
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
@@ -52,6 +58,10 @@ def written(exported: ExportedProgram) -> bytes:
         raise StepError(f"this net cannot be written for executorch: {said}") from error
     _sound.add(digest_bytes(data))
     return data
+
+
+def _is_cell(node: Any) -> bool:
+    return str(node.target).startswith(("aten.gru", "aten.lstm"))
 
 
 def _refusals() -> tuple[type[Exception], ...]:
@@ -98,9 +108,8 @@ def loaded(data: bytes) -> tuple[Any, int]:
         _sound.add(digest_bytes(data))
     with muted():
         method = _method(data)
-        shape = method.metadata.input_tensor_meta(0).sizes()
-        method.execute((torch.zeros(1, *shape[1:], dtype=torch.uint8),))  # the first call writes, too
-    return method, int(shape[0])
+        method.execute((_blank(method, 1),))  # the first call writes, too
+    return method, shape_of(method)[0]
 
 
 def _method(data: bytes) -> Any:
@@ -110,6 +119,17 @@ def _method(data: bytes) -> Any:
     method = program.load_method(METHOD)
     method.program = program  # which holds the bytes that the method reads
     return method
+
+
+def shape_of(method: Any) -> tuple[int, ...]:
+    """Of the most rows that a method takes at once."""
+    return tuple(method.metadata.input_tensor_meta(0).sizes())
+
+
+def _blank(method: Any, rows: int) -> Tensor:
+    """So many rows of nothing: black pictures, or texts of the longest length without a token."""
+    told = method.metadata.input_tensor_meta(0)
+    return torch.zeros(rows, *told.sizes()[1:], dtype=KINDS[told.dtype()])
 
 
 def require_version(data: bytes) -> None:
@@ -149,9 +169,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (TRIAL_S, TRIAL_S))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     method = _method(sys.stdin.buffer.read())
-    shape = method.metadata.input_tensor_meta(0).sizes()
-    for rows in {1, int(shape[0])}:
-        method.execute((torch.zeros(rows, *shape[1:], dtype=torch.uint8),))
+    for rows in {1, shape_of(method)[0]}:
+        method.execute((_blank(method, rows),))
 
 
 if __name__ == "__main__":

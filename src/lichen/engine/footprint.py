@@ -31,11 +31,14 @@ def peak_bytes(program: Program, threads: int) -> int:
     Raises:
         StepError: the process failed.
     """
-    shape = ",".join(map(str, program.assets["image_shape"]))
+    from lichen.engine import feeds  # not above: the child is this file too, and is to carry no torch
+
+    row = feeds.blank(program.assets)
     with tempfile.TemporaryDirectory() as folder:
         program.write(folder)
         done = subprocess.run(
-            [sys.executable, "-m", __name__, folder, program.runtime, program.precision, str(threads), shape],
+            [sys.executable, "-m", __name__, folder, program.runtime, program.precision, str(threads),
+             row.dtype.name, ",".join(map(str, row.shape))],
             capture_output=True, text=True, check=False, cwd=PACKAGE.parent,
         )  # fmt: skip
     if done.returncode:
@@ -43,11 +46,11 @@ def peak_bytes(program: Program, threads: int) -> int:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _answer(folder: str, runtime: str, precision: str, threads: str, shape: str) -> None:
+def _answer(folder: str, runtime: str, precision: str, threads: str, kind: str, shape: str) -> None:
     files = {path.name: memoryview(path.read_bytes()) for path in Path(folder).iterdir()}
     run = runtimes.load(runtime, files, threads=int(threads), precision=precision)
     for _ in range(ANSWERS):
-        run(np.zeros((1, *map(int, shape.split(","))), np.uint8))
+        run(np.zeros((1, *map(int, shape.split(","))), kind))
 
 
 def _own_peak_bytes() -> int:

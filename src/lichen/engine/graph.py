@@ -81,14 +81,13 @@ def torch_of(model: Model) -> bytes:
 
 
 def executorch_of(model: Model) -> bytes:
-    """The program for phones of a Model, of so many rows at once as memory is planned for.
+    """The program for phones of a Model: of rows at once as memory is planned for, of texts of full length.
 
     Raises:
         UsageError: it translates texts, token by token.
         StepError: the net does things that a graph cannot say, or that no kernel does.
     """
-    rows, longest = executorchfile.MAX_ROWS, _longest(model)
-    return executorchfile.written(exported(answering(model), _row(model), rows, longest=longest))
+    return executorchfile.written(exported(answering(model), _row(model), executorchfile.MAX_ROWS))
 
 
 def answering(model: Model) -> Answering:

@@ -1,6 +1,6 @@
 """phone: runs programs of ExecuTorch. Its threads are one pool per process, and methods die with their pool.
 
-Shapes: B rows of a batch, C channels, H height, W width, K outputs.
+Shapes: B rows of a batch, C channels, H height, W width, T tokens of a text, K outputs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _answering: weakref.WeakSet[Phone] = weakref.WeakSet()
 
 
 class Phone:
-    """uint8 (B, C, H, W) -> float32 (B, K); more rows than memory was planned for are answered in turns.
+    """uint8 (B, C, H, W), or int32 (B, T) of texts, -> float32 (B, K).
+
+    More rows than memory was planned for are answered in turns, and texts are filled up: a second length that
+    is open makes kernels refuse what they were written for.
 
     Args:
         threads: None: as many as there are already.
@@ -41,6 +44,9 @@ class Phone:
             return np.concatenate([self._run(images_BCHW[start : start + self.num_rows]) for start in parts])
 
     def _run(self, images_BCHW: np.ndarray) -> np.ndarray:
+        shape = executorchfile.shape_of(self.method)
+        if len(shape) == 2 and images_BCHW.dtype == np.int32:
+            images_BCHW = np.pad(images_BCHW, ((0, 0), (0, shape[1] - images_BCHW.shape[1])))
         (outputs_BK,) = self.method.execute((torch.from_numpy(np.array(images_BCHW)),))
         return outputs_BK.numpy().astype(np.float32, copy=False)
 
