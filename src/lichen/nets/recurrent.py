@@ -77,7 +77,8 @@ class Recurrent(nn.Module):
         if self.pool != "max":
             pooled.append((x_BTD * is_told_BT1).sum(1) / length_B1)
         if self.pool != "mean":
-            pooled.append(x_BTD.masked_fill(~is_told_BT1, -torch.inf).amax(1))
+            # What fills up says what the first token says: -inf would be a range that int8 cannot tell apart.
+            pooled.append(x_BTD.where(is_told_BT1, x_BTD[:, :1]).amax(1))
         return torch.cat(pooled, -1)
 
     def forward(self, x_BT: Tensor) -> Tensor:

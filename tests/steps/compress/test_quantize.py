@@ -116,7 +116,7 @@ def test_a_layer_that_int8_ruins_stays_in_float(life, monkeypatch):
             onnx_bytes, rows if first in excluded else rows * 0 + 9, excluded=excluded, is_narrow=is_narrow
         )
 
-    monkeypatch.setattr(quantizers, "QUANTIZERS", {"onnxruntime": broken})
+    monkeypatch.setattr(quantizers, "OF_PICTURES", (quantizers.Way("onnxruntime", broken),))
     notes = []
     with session.using(Session()) as here:
         here.events.sinks.append(notes.append)

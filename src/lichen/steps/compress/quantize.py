@@ -29,7 +29,7 @@ VNNI_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One round: which layers stay in float, and what came of it by runtime."""
+    """One round: which layers stay in float, and what came of it by runtime and way."""
 
     words: str
     excluded: tuple[str, ...]
@@ -50,12 +50,14 @@ def quantize(
     seed: Seed = 0,
     run: Run,
 ) -> Program:
-    """Writes a static int8 executable: u8 activations, s8 weights with a scale per channel.
+    """Writes an int8 executable: of pictures static, u8 activations, s8 weights with a scale per channel.
 
-    Of a language model the weights alone are rounded, each layer so that it answers as before; a token reads
-    all of them, so that it comes as much faster as they are smaller. What follows is about pictures.
+    Of texts the weights are rounded in groups and what they are multiplied by as it comes, or ranges are
+    measured as for pictures but for what a transformer needs in float. Of a language model the weights alone
+    are rounded, each layer so that it answers as before; a token reads all of them, so that it comes as much
+    faster as they are smaller. What follows is not about those.
 
-    Each runtime has its own format; those that pass the gate are raced and the faster is kept. Where none
+    Each runtime has its own formats; those that pass the gate are raced and the fastest is kept. Where none
     passes, the first and last layers stay in float, then the most sensitive ones.
 
     Args:
@@ -72,7 +74,7 @@ def quantize(
     if feeds.are_packed(model.assets):
         return _of_language(model, data, precision, group, num_calibration, max_drop, seed, run)
     if precision == "int4":
-        raise OptionError("int4 is for the weights of language models; nets of pictures compute in int8")
+        raise OptionError("int4 is for the weights of language models; other nets compute in int8")
     files = programs.files_of(model)
     plain = programs.candidates(model, files, runtime=runtime)
     about = programs.about(model)
@@ -118,12 +120,10 @@ def _first_good(
     is_narrow = bool(run.decide("narrow_weights", _saturates, about={}))
     tried: list[Attempt] = []
     for attempt in _attempts(onnx, rows_NCHW):
-        for name, quantizer in quantizers.QUANTIZERS.items():
-            if runtime in ("auto", name):
-                files = quantizer(onnx, rows_NCHW, excluded=attempt.excluded, is_narrow=is_narrow)
-                _judge(
-                    attempt, programs.build(model, files, runtime=name, precision="int8"), reference, max_drop
-                )
+        for way in quantizers.ways(model.assets, onnx, runtime):
+            files = way.quantize(onnx, rows_NCHW, excluded=attempt.excluded, is_narrow=is_narrow)
+            program = programs.build(model, files, runtime=way.runtime, precision="int8")
+            _judge(attempt, f"{way.runtime}/{way.words}", program, reference, max_drop)
         if attempt.passed:
             return attempt
         tried.append(attempt)
@@ -148,8 +148,7 @@ def _attempts(onnx: bytes, rows_NCHW: np.ndarray) -> Iterator[Attempt]:
             yield Attempt(words=f"all but the most sensitive {part} of the layers", excluded=excluded)
 
 
-def _judge(attempt: Attempt, program: Program, reference: Reference, max_drop: float) -> None:
-    name = f"{program.runtime}/int8"
+def _judge(attempt: Attempt, name: str, program: Program, reference: Reference, max_drop: float) -> None:
     attempt.pairings[name] = reference.pair(program)
     if attempt.pairings[name].is_within(max_drop):
         attempt.passed[name] = program
