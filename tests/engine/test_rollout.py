@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lichen.data import environments
-from lichen.engine.rollout import Stage
+from lichen.engine.rollout import Stage, first_episodes
 
 WORLDS = ["worlds:NextStep", "worlds:SameStep", "worlds:Disabled", "worlds:Corridor"]
 
@@ -44,3 +44,24 @@ def test_real_rows_lead_one_step_on_in_their_own_episode(name):
     seen, nexts = (part.reshape(-1, 3)[rows] for part in (found.seen, found.nexts))
     np.testing.assert_array_equal(nexts - seen, np.tile([0, 0, 1], (len(rows), 1)))
     assert (found.ended >= found.terminated).all()
+
+
+def test_first_episodes_are_whole_and_nobody_steps_beyond_them():
+    made = environments.copies(environments.look_at("worlds:Corridor", {}, []), 4)
+    made.reset(5)
+    taken = []
+    for number, env in enumerate(made.vector.envs):
+        for _ in range(number % 2):  # a copy that begins with its second episode, of five steps
+            env.reset()
+        env.step = counted(env.step, taken)
+    returns, lengths = first_episodes(made, lambda seen: np.zeros(len(seen), np.int64))
+    assert lengths.tolist() == [3, 5, 3, 5] and returns.tolist() == [6.0, 15.0, 6.0, 15.0]
+    assert len(taken) == sum(lengths)
+
+
+def counted(step, taken):
+    def changed(action):
+        taken.append(action)
+        return step(action)
+
+    return changed

@@ -27,6 +27,8 @@ try:
 except ImportError:
     raise missing_package("gymnasium", "control") from None
 
+from lichen.data.turns import Turns
+
 LIMIT = "max_episode_steps"
 GAMES = "pettingzoo/"
 """What the names of board games begin with."""
@@ -97,6 +99,11 @@ class Copies:
             seen = self._seen(self.vector.reset(options={"reset_mask": ended.copy()})[0])
         self.observations, self._ended = seen, ended
         return Step(nexts, np.asarray(rewards, np.float32), terminated, truncated & ~terminated, is_real)
+
+    def rest(self, is_resting_N: np.ndarray) -> None:
+        """Spares steps of copies that nobody watches, until all begin anew; a native vector takes them."""
+        if isinstance(self.vector, Turns):
+            self.vector.rest(is_resting_N)
 
     def _seen(self, observed: Any) -> np.ndarray:
         return as_seen(observed)
@@ -172,8 +179,7 @@ def copies(environment: Environment, num: int) -> Copies:
     if native is not None:
         return Copies(native)
     one = makers.maker(environment)
-    mode = AutoresetMode.SAME_STEP
-    return Copies(makers.told(environment.address, lambda: SyncVectorEnv([one] * num, autoreset_mode=mode)))
+    return Copies(makers.told(environment.address, lambda: Turns([one] * num)))
 
 
 def look_at(

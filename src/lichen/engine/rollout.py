@@ -116,7 +116,10 @@ def first_episodes(
         happened = copies.step(greedy(copies.observations))
         earned_N += happened.rewards * goes_on_N
         lasted_N += goes_on_N
-        goes_on_N &= ~(happened.terminated | happened.truncated)
+        ended_N = happened.terminated | happened.truncated
+        if (ended_N & goes_on_N).any():
+            goes_on_N &= ~ended_N
+            copies.rest(~goes_on_N)
         if lasted_N.max() > LONGEST:
             raise UsageError(f"an episode must end; one goes on after {LONGEST} steps",
                              hint="environment: {id: ..., max_steps: 1000}")  # fmt: skip
