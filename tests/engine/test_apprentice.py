@@ -1,4 +1,4 @@
-"""test_apprentice: when an agent is judged, what one step of it is, and what other scales change."""
+"""test_apprentice: when and how long an agent is judged, what one step of it is, what other scales change."""
 
 import math
 
@@ -97,3 +97,33 @@ def test_equal_rounds_draw_equal_numbers_and_others_do_not():
     first, again = (one.draws().random(3) for one in (practice, same))
     practice.trainee.counters["step"] = 1
     assert np.array_equal(first, again) and not np.array_equal(first, practice.draws().random(3))
+
+
+EARNED = 12.0
+"""Of the first episode of a corridor by action 1: 2 + 4 + 6."""
+
+
+def judged(monkeypatch, goal, episodes=40):
+    """Returns, and the seeds that were played on."""
+    world, seeds, reset = environments.look_at("worlds:Corridor", {}, []), [], environments.Copies.reset
+
+    def told(copies, seed):
+        seeds.extend(range(seed, seed + copies.num))
+        reset(copies, seed)
+
+    monkeypatch.setattr(environments.Copies, "reset", told)
+    plan = Plan(num_steps=1, round_steps=1, rate=0.1, judge_episodes=episodes, goal=goal)
+    returns = apprentice._judged(world, plan, lambda seen: np.ones(len(seen), np.int64), 7)
+    return returns.tolist(), seeds
+
+
+@pytest.mark.parametrize(("goal", "num_played"), [(None, 40), (EARNED + 1, 10), (EARNED, 40), (-5.0, 40)])
+def test_few_episodes_are_played_where_the_goal_is_far(monkeypatch, goal, num_played):
+    returns, seeds = judged(monkeypatch, goal)
+    assert returns == [EARNED] * num_played
+    first = environments.seed_of("train", 7)
+    assert seeds == list(range(first, first + num_played))
+
+
+def test_a_few_episodes_are_played_at_once(monkeypatch):
+    assert judged(monkeypatch, EARNED + 1, episodes=8)[0] == [EARNED] * 8

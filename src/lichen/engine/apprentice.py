@@ -24,6 +24,8 @@ from lichen.engine.trainee import Trainee
 
 LEG_STEPS = 1 << 16
 """Steps of all copies together from one checkpoint to the next: some seconds of a simple environment."""
+NUM_FIRST, NUM_ERRORS = 10, 2.0
+"""Episodes of a first look, and standard errors below a goal at which nobody plays the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +182,7 @@ def begin(
         run=run,
         memory=memory or {},
         trainee=trainee,
-        judge=partial(_judged, environment, plan.judge_episodes, lambda seen_NO: sees(seen_NO, 0)[0]),
+        judge=partial(_judged, environment, plan, lambda seen_NO: sees(seen_NO, 0)[0]),
         scales=scales,
         counted=[],
     )
@@ -191,10 +193,21 @@ def _through(scales: Scales | None, act: rollout.Act) -> rollout.Act:
     return act if scales is None else lambda seen_NO, step: act(scales.normalised(seen_NO), step)
 
 
-def _judged(environment: Environment, num_episodes: int, greedy: Act, number: int) -> np.ndarray:
-    """What so many episodes return, on training seeds by a number."""
+def _judged(environment: Environment, plan: Plan, greedy: Act, number: int) -> np.ndarray:
+    """What episodes return on training seeds by a number: as many as planned, but few far from a goal."""
+    seed = environments.seed_of("train", number)
+    if plan.goal is None or plan.judge_episodes <= NUM_FIRST:
+        return _played(environment, plan.judge_episodes, greedy, seed)
+    first = _played(environment, NUM_FIRST, greedy, seed)
+    if first.mean() + NUM_ERRORS * first.std() / NUM_FIRST**0.5 < plan.goal:
+        return first
+    others = _played(environment, plan.judge_episodes - NUM_FIRST, greedy, seed + NUM_FIRST)
+    return np.concatenate([first, others])
+
+
+def _played(environment: Environment, num_episodes: int, greedy: Act, seed: int) -> np.ndarray:
     copies = environments.copies(environment, num_episodes)
-    copies.reset(environments.seed_of("train", number))
+    copies.reset(seed)
     returns_N, _ = rollout.first_episodes(copies, greedy)
     copies.close()
     return returns_N
