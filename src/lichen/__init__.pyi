@@ -470,6 +470,7 @@ class _Decide:
         entropy: float = ...,
         value_weight: float = ...,
         clip: float | None = ...,
+        average: float = ...,
         normalise: bool = ...,
         judge_episodes: int = ...,
         judge_every: int = ...,

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from quiet import Quiet, Stopped
 
 import lichen as li
@@ -13,7 +14,8 @@ from lichen.data import environments
 from lichen.engine import apprentice, practice
 
 SMALL = {
-    "ppo": {"num_envs": 4, "horizon": 8, "num_epochs": 2, "batch_size": 32, "normalise": True},
+    "ppo": {"num_envs": 4, "horizon": 8, "num_epochs": 2, "batch_size": 32, "normalise": True,
+            "average": 0.5},
     "reinforce": {"num_envs": 4, "horizon": 8},
     "pqn": {"num_envs": 4, "horizon": 8, "batch_size": 16},
     "dqn": {"num_envs": 4, "horizon": 8, "num_updates": 3, "batch_size": 16, "replay": 100, "warmup": 40,
@@ -139,6 +141,34 @@ def test_the_best_judged_weights_are_kept_and_judging_changes_nothing_else(monke
     value = [3.0, 9.0, 1.0, 2.0, 0.0]
     kept = learnt("ppo", Quiet(), judge_every=64, schedule="constant")
     assert kept == learnt("ppo", Quiet(), num_steps=4 * 32, judge_episodes=0, schedule="constant")
+
+
+def test_what_is_judged_is_the_average_of_the_weights_after_each_round(monkeypatch):
+    weights, judged, begin, report = [], [], apprentice.begin, practice._report
+
+    def weights_of(goes):
+        return torch.cat([part.detach().reshape(-1) for part in goes.agent.parameters()]).clone()
+
+    def begun(*given, **named):
+        goes = begin(*given, **named)
+        weights.append(weights_of(goes))
+        goes.judge = lambda number: judged.append(weights_of(goes)) or np.zeros(1)
+        return goes
+
+    def told(goes, figures, rate):
+        weights.append(weights_of(goes))
+        report(goes, figures, rate)
+
+    monkeypatch.setattr(apprentice, "begin", begun)
+    monkeypatch.setattr(practice, "_report", told)
+    learnt("ppo", Quiet(), average=0.5, judge_every=32)
+    assert len(judged) == 10
+    average = weights[0]
+    for number, (now, found) in enumerate(zip(weights[1:], judged, strict=True), 1):
+        stays = min(0.5, (1 + number) / (10 + number))
+        average = stays * average + (1 - stays) * now
+        torch.testing.assert_close(found, average)
+    assert not torch.allclose(judged[-1], weights[-1])
 
 
 @pytest.mark.parametrize("normalise", [False, True])

@@ -16,6 +16,7 @@ from lichen.core.progress import Run
 from lichen.data import environments
 from lichen.engine import execution, observations, optimizers, rollout, schedules
 from lichen.engine.acting import Act
+from lichen.engine.ema import Average
 from lichen.engine.gradient import Gradient
 from lichen.engine.rollout import Rollout, Stage
 from lichen.engine.scales import Scales
@@ -40,6 +41,8 @@ class Plan:
         judge_every: steps of the environment from one judging to the next.
         goal: a judged return that ends the learning.
         clip: the longest gradient.
+        average: the share of the running average of the weights that stays in a round; that average is what
+            is judged and kept. 0: the weights as they are.
     """
 
     num_steps: int
@@ -50,6 +53,7 @@ class Plan:
     judge_every: int = 4096
     goal: float | None = None
     clip: float | None = None
+    average: float = 0.0
     seed: int = 0
 
     @property
@@ -173,7 +177,8 @@ def begin(
     agent.to(run.device)
     optimizer = optimizers.build(agent, name="adam", rate=plan.rate, weight_decay=0.0)
     whole = nn.ModuleDict({"agent": agent, "scales": scales}) if scales else agent
-    trainee = Trainee(whole, optimizer, None, None, holds_frozen=True)  # copies of nets follow them
+    average = Average(whole, plan.average) if plan.average else None
+    trainee = Trainee(whole, optimizer, average, None, holds_frozen=True)  # copies of nets follow them
     sees = _through(scales, lambda seen_NO, _: (greedy(seen_NO),) * 2)
     return Practice(
         agent=agent,

@@ -65,6 +65,8 @@ def _leg(practice: Practice, round: Callable[[Practice], Mapping[str, float]], e
         figures, rate = round(practice), practice.rate
         counters = trainee.counters
         counters["step"] += 1
+        if trainee.average:
+            trainee.average.update(counters["step"])
         if plan.is_judged(counters["step"]):
             figures = {**figures, **_judge(practice)}
         _report(practice, figures, rate)
@@ -76,7 +78,9 @@ def _leg(practice: Practice, round: Callable[[Practice], Mapping[str, float]], e
 def _judge(practice: Practice) -> dict[str, float]:
     """Plays greedily, and keeps the weights when they were never better."""
     trainee, plan = practice.trainee, practice.plan
-    value = float(practice.judge(execution.mixed(plan.seed + 1, trainee.step)).mean())
+    with trainee.answering():
+        value = float(practice.judge(execution.mixed(plan.seed + 1, trainee.step)).mean())
+    trainee.module.train()
     best = trainee.counters["best_value"]
     if best is None or value >= best:
         trainee.keep_best(value, trainee.step)

@@ -92,7 +92,7 @@ class Trainee:
 
     def answers(self) -> Mapping[str, Tensor]:
         """The weights that would answer now, beside frozen ones: the average where there is one."""
-        return self.average.tensors if self.average else self.moving()
+        return {**self.moving(), **(self.average.tensors if self.average else {})}
 
     @contextmanager
     def answering(self) -> Iterator[nn.Module]:

@@ -54,6 +54,7 @@ def ppo(
     entropy: Positive = 0.0,
     value_weight: Positive = 0.5,
     clip: Positive | None = 0.5,
+    average: Fraction = 0.0,
     normalise: bool = False,
     judge_episodes: Natural = 10,
     judge_every: Count = 4096,
@@ -75,6 +76,8 @@ def ppo(
         clip_range: by which share the odds of an action may change in one update.
         entropy: what indecision is worth.
         value_weight: of the critic's loss.
+        average: the share of the running average of the weights that stays in a round; that average is what
+            is judged and kept. 0: the weights as they are.
         normalise: observations and rewards by their running deviations; the policy keeps the former.
         judge_episodes: played greedily now and then: the weights with the best mean return are kept; 0: none
             are played, and the last weights are kept.
@@ -85,7 +88,7 @@ def ppo(
     scales = Scales(environment, num_envs, discount) if normalise else None
     plan = Plan(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
-        judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
+        judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, average=average, seed=seed,
     )  # fmt: skip
     goes = apprentice.begin(agent, environment, num_envs, plan, greedy=agent.greedy, run=run, scales=scales)
     objective = partial(loss, agent, entropy=entropy, value_weight=value_weight)
