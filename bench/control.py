@@ -74,17 +74,20 @@ ZOO: dict[str, dict[str, Any]] = {
 
 
 def mean_return(world: str, greedy: Greedy) -> float:
-    """Of 100 episodes, one in each copy of a vector environment of Gymnasium's."""
+    """Of 100 episodes, each in an environment of its own that is left alone when it is over."""
     import gymnasium
 
-    copies = gymnasium.make_vec(world, num_envs=EPISODES)
-    seen, _ = copies.reset(seed=10_000)
-    earned, goes_on = np.zeros(EPISODES), np.ones(EPISODES, bool)
-    while goes_on.any():
-        seen, rewards, terminated, truncated, _ = copies.step(greedy(seen.astype(np.float32)))
-        earned += rewards * goes_on
-        goes_on &= ~(terminated | truncated)
-    copies.close()
+    envs = [gymnasium.make(world, disable_env_checker=True) for _ in range(EPISODES)]
+    seen = np.stack([env.reset(seed=10_000 + number)[0] for number, env in enumerate(envs)])
+    earned, going = np.zeros(EPISODES), np.arange(EPISODES)
+    while len(going):
+        ended = np.zeros(len(going), bool)
+        for place, action in enumerate(greedy(seen[going].astype(np.float32))):
+            number = going[place]
+            seen[number], reward, terminated, truncated, _ = envs[number].step(action)
+            earned[number] += reward
+            ended[place] = terminated or truncated
+        going = going[~ended]
     return float(earned.mean())
 
 
