@@ -81,7 +81,7 @@ def test_balance_gives_the_generator_every_class_equally_often(here):
 def test_what_is_made_smaller_by_rows_is_no_generator(here, name):
     data = pictures(num_rows=16)
     generator = li.generate.gan(data, batch_size=8, **SMALL).generator
-    with pytest.raises(UsageError, match="this one makes them"):
+    with pytest.raises(UsageError, match="this one makes it"):
         getattr(li.compress, name)(generator, data, epochs=1)
 
 
