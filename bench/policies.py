@@ -25,7 +25,7 @@ NUM_LABELS, NUM_VALIDATION, NUM_CLASSES = 500, 2000, 10
 GOAL = 0.05
 """Of test accuracy, over seeds."""
 TRIALS = 4
-"""Each a whole training: what helps most needs the most epochs, so short looks of halving err here."""
+"""Each a whole training: with fewer than nine, halving has no shorter rung."""
 NET: dict[str, Any] = {
     "net": "resnet20", "epochs": 100, "batch_size": 50, "rate": 0.05, "precision": "bfloat16",
 }  # fmt: skip
