@@ -30,8 +30,9 @@ from torch.nn import functional
 import lichen as li
 from lichen.core.session import Session, using
 from lichen.core.store import Store
-from lichen.engine import adapters, answer, supervised
+from lichen.engine import answer
 from lichen.engine.task import task_of
+from lichen.engine.training import adapters, supervised
 
 NET = "tf_efficientnet_lite0"
 METHODS = ("lora", "dora", "ia3")

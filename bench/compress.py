@@ -28,7 +28,11 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import lichen as li
 from lichen.core import machine, session
-from lichen.engine import answer, graph, intervals, macs, programs, quantizers, runtimes
+from lichen.engine import answer
+from lichen.engine.compression import quantizers
+from lichen.engine.modules import macs
+from lichen.engine.programs import executables, graph, runtimes
+from lichen.engine.scores import intervals
 
 SIDE = 224
 BATCH = 64
@@ -255,7 +259,9 @@ def layers_of(program: li.Program) -> dict[str, int]:
 
 def plain(model: li.Model) -> li.Program:
     """The float32 form of a model that ONNX Runtime runs."""
-    return programs.candidates(model, programs.files_of(model), runtime="onnxruntime")["onnxruntime/float32"]
+    return executables.candidates(model, executables.files_of(model), runtime="onnxruntime")[
+        "onnxruntime/float32"
+    ]
 
 
 def main() -> None:

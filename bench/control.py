@@ -115,7 +115,8 @@ class Clock:
 def ours(name: str, side: str, seed: int, budget: int | None) -> tuple[float, int, Greedy]:
     import lichen as li
     from lichen.core import find, recipefile, session, step
-    from lichen.engine import actions, answer
+    from lichen.engine import answer
+    from lichen.engine.decision import actions
 
     bar, address, options = BARS[name], f"decide.{side}", {}
     if side == "ours":

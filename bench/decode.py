@@ -38,7 +38,7 @@ def net() -> Any:
     """The same numbers in every process."""
     import torch
 
-    from lichen.engine import architecture
+    from lichen.engine.modules import architecture
 
     torch.manual_seed(0)
     made = architecture.build("gpt", SHAPE, (ROOM, NUM_TOKENS), 0)
@@ -59,8 +59,9 @@ def lichen_side(name: str, threads: int, count: int) -> Any:
     """() -> tokens, by the net itself or by its program."""
     import torch
 
-    from lichen.engine import gptfile, rounding, runtimes
     from lichen.engine.decode import Decoder, Sampling, Written
+    from lichen.engine.modules import rounding
+    from lichen.engine.programs import gptfile, runtimes
 
     torch.set_num_threads(threads)
     module = net()
@@ -82,7 +83,7 @@ def hf_side(name: str, threads: int, count: int) -> Any:
     import torch
     import transformers
 
-    from lichen.engine import llama
+    from lichen.engine.language import llama
 
     torch.set_num_threads(threads)
     model = (
@@ -102,7 +103,8 @@ def llama_cpp_side(threads: int, count: int, folder: Path) -> Any:
     """q4_0 of the same numbers by llama.cpp."""
     import llama_cpp
 
-    from lichen.engine import backend, ggufwriting
+    from lichen.engine.language import ggufwriting
+    from lichen.engine.modules import backend
 
     teller = {"kind": "bpe", "special": ["pad", "end"], "merges": []}
     assets = {"tokenizer": teller, "max_tokens": ROOM, "is_packed": True}

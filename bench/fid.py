@@ -16,7 +16,7 @@ import numpy as np
 import scipy
 from scipy import linalg
 
-from lichen.engine import frechet
+from lichen.engine.generation import frechet
 
 GOALS = {"times_faster": 3.0, "difference": 0.05}
 Moments = tuple[np.ndarray, np.ndarray]

@@ -26,7 +26,8 @@ from torchvision.transforms import v2
 
 import lichen as li
 from lichen.data import pretrained as places
-from lichen.engine import answer, pretrained
+from lichen.engine import answer
+from lichen.engine.modules import pretrained
 
 NET = "tf_efficientnet_lite0"
 MARGIN = 0.03

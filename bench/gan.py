@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 import lichen as li
-from lichen.engine import fidelity as measure
-from lichen.engine import generating, supervised
+from lichen.engine.generation import fidelity as measure
+from lichen.engine.generation import generating
+from lichen.engine.training import supervised
 
 SOURCE = "/usr/share/datasets/fashion-mnist"
 """Debian's package dataset-fashion-mnist."""

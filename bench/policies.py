@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 import lichen as li
-from lichen.engine import intervals
+from lichen.engine.scores import intervals
 
 FASHION = "/usr/share/datasets/fashion-mnist"
 NUM_LABELS, NUM_VALIDATION, NUM_CLASSES = 500, 2000, 10

@@ -17,7 +17,8 @@ import numpy as np
 
 import lichen as li
 from lichen.core import recipefile
-from lichen.engine import macs, programs, race, runtimes
+from lichen.engine.modules import macs
+from lichen.engine.programs import executables, race, runtimes
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "cifar10.yaml"
 ACCURACY, WORK, SHARE, DROP, MINUTES = 0.93, 2.1, 0.85, 0.002, 60.0
@@ -31,7 +32,7 @@ def options() -> dict[str, dict[str, Any]]:
 
 
 def float_program(model: li.Model, runtime: str) -> li.Program:
-    return programs.candidates(model, programs.files_of(model), runtime=runtime)[f"{runtime}/float32"]
+    return executables.candidates(model, executables.files_of(model), runtime=runtime)[f"{runtime}/float32"]
 
 
 def latencies_ms(values: dict[str, li.Program], races: int) -> dict[str, float]:

@@ -28,7 +28,7 @@ import numpy as np
 
 import lichen as li
 from lichen.core import recipefile
-from lichen.engine import intervals
+from lichen.engine.scores import intervals
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 GOALS = {"ag_news": {"accuracy": 0.895, "gain": 0.01}, "sst2": {"gap": 0.02}}

@@ -69,7 +69,7 @@ def prepared(folder: Path, *, is_quick: bool) -> None:
 
 
 def figures_of(said: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
-    from lichen.engine import bleu
+    from lichen.engine.scores import bleu
 
     found = bleu.judged(said, wanted)[0]
     return {

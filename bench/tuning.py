@@ -95,7 +95,7 @@ def make(folder: Path, plan: Plan, base: str | None) -> None:
     """The base for both sides, and the conversations: as lines of JSON, and as tokens."""
     import lichen as li
     from lichen.data import chat
-    from lichen.engine import llamafolder
+    from lichen.engine.language import llamafolder
 
     rows = {"train": conversations(plan.num_train, "train"),
             "validation": conversations(plan.num_validation, "validation")}  # fmt: skip

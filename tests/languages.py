@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 
 import lichen as li
 from lichen.data import tokenizer
-from lichen.engine import architecture, backend, llama
+from lichen.engine.language import llama
+from lichen.engine.modules import architecture, backend
 
 WORDS = ["moss", "lichen", "stone", "bark", "rain", "grows", "on", "the", "old", "wet"]
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lichen.engine.moves import Moves
+from lichen.engine.search.moves import Moves
 
 BEST = (2, 0, 3)
 

@@ -5,9 +5,9 @@ from quiet import Quiet
 from torch import distributed, nn
 
 from lichen.data.batches import Batch
-from lichen.engine import architecture
 from lichen.engine.fit import Settings, fit
-from lichen.engine.ranks import ranks
+from lichen.engine.modules import architecture
+from lichen.engine.training.ranks import ranks
 
 STEPS, ROWS = 4, 15
 

@@ -7,7 +7,7 @@ import torch
 
 import lichen as li
 from lichen.data import tokenizer
-from lichen.engine import architecture, backend
+from lichen.engine.modules import architecture, backend
 
 WORDS = {"moss": "Moos", "stone": "Stein", "bark": "Rinde", "rain": "Regen", "old": "alt", "wet": "nass"}
 

@@ -33,7 +33,7 @@ from lichen.data.arrays import bitext as bitext
 from lichen.data.arrays import conversations as conversations
 from lichen.data.arrays import table as table
 from lichen.data.arrays import texts as texts
-from lichen.engine.backend import wrap as wrap
+from lichen.engine.modules.backend import wrap as wrap
 from lichen.engine.switching import Switch as Switch
 from lichen.core.value import Value
 

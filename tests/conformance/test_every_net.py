@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lichen.core import find
-from lichen.engine import architecture, backend
+from lichen.engine.modules import architecture, backend
 
 SHAPE, TOKENS, CODES, OUTPUTS = (3, 32, 32), (20, 300), (3, 16), 5
 HEAVY = ("hf",)

@@ -116,5 +116,5 @@ def test_an_adapter_that_names_no_base_is_no_value(tmp_path):
 
 
 def test_how_adapters_are_merged_is_a_part_of_the_key_of_what_takes_one():
-    assert "lichen.engine.merging" in capture.behind(adapted(base()))
-    assert "lichen.engine.merging" not in capture.behind(base())
+    assert "lichen.engine.training.merging" in capture.behind(adapted(base()))
+    assert "lichen.engine.training.merging" not in capture.behind(base())

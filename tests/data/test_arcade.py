@@ -8,7 +8,7 @@ from gymnasium.vector import VectorEnv
 
 from lichen.core.errors import LichenError
 from lichen.data import environments
-from lichen.engine import film, policy
+from lichen.engine.decision import film, policy
 
 pytest.importorskip("ale_py")
 from lichen.data.arcade import Arcade, Drawn

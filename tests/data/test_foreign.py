@@ -12,7 +12,7 @@ from languages import llama_folder
 import lichen as li
 from lichen.core.errors import DataError, UsageError
 from lichen.data import foreign, packing, tokenizer
-from lichen.engine import llamafolder
+from lichen.engine.language import llamafolder
 
 STORIES = Path(os.environ.get("LICHEN_DATA", "/nowhere")) / "pretrained" / "stories260k"
 TEXTS = ["Once upon a time", "Lily & the café\n\n😀", "", " two  spaces ", "苔藓 \x00 <s>"]

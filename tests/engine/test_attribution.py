@@ -7,7 +7,8 @@ from torch import nn
 
 import lichen as li
 from lichen.core.errors import MachineError
-from lichen.engine import attribution, backend
+from lichen.engine import attribution
+from lichen.engine.modules import backend
 
 pytest.importorskip("captum")
 

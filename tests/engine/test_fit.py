@@ -9,9 +9,9 @@ from torch import nn
 
 from lichen.core.errors import DivergedError
 from lichen.data.batches import Batch
-from lichen.engine import architecture, backend, convolution
-from lichen.engine.execution import Execution, in_force
 from lichen.engine.fit import Judge, Settings, fit
+from lichen.engine.modules import architecture, backend, convolution
+from lichen.engine.training.execution import Execution, in_force
 
 ROWS, STEPS, EPOCHS = 16, 5, 3
 

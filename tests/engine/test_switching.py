@@ -6,7 +6,7 @@ from languages import drawn
 
 import lichen as li
 from lichen.core.errors import AdapterError, NotFoundError, UsageError
-from lichen.engine import adapters
+from lichen.engine.training import adapters
 
 pytest.importorskip("peft")
 ASKED = ["say moss 3", "the old stone"]

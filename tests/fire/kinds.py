@@ -352,7 +352,7 @@ def safetensors_files() -> list[bytes]:
 def safetensors_read(folder: Path, data: bytes) -> None:
     from torch import nn
 
-    from lichen.engine import pretrained
+    from lichen.engine.modules import pretrained
 
     (folder / "net.safetensors").write_bytes(data)
     found = pretrained.read(folder / "net.safetensors")
@@ -468,14 +468,14 @@ def _other(rng: random.Random, held):
 
 
 def graph_read(runtime: str, data: bytes) -> None:
-    from lichen.engine import runtimes
+    from lichen.engine.programs import runtimes
 
     run = runtimes.load(runtime, {"model.onnx": memoryview(data)}, threads=1)
     run(np.zeros((2, 1, 4, 4), np.uint8))
 
 
 def representation_read(data: bytes) -> None:
-    from lichen.engine import runtimes
+    from lichen.engine.programs import runtimes
 
     length = int.from_bytes(data[:4], "little") % (len(data) + 1)
     files = {"model.xml": memoryview(data[4 : 4 + length]), "model.bin": memoryview(data[4 + length :])}
@@ -483,7 +483,7 @@ def representation_read(data: bytes) -> None:
 
 
 def representations() -> list[bytes]:
-    from lichen.engine import graph
+    from lichen.engine.programs import graph
 
     found = [graph.openvino_of(data) for data in graphs()]
     return [len(f["model.xml"]).to_bytes(4, "little") + f["model.xml"] + f["model.bin"] for f in found]
@@ -492,7 +492,7 @@ def representations() -> list[bytes]:
 def a_model() -> Model:
     import torch
 
-    from lichen.engine import architecture, backend
+    from lichen.engine.modules import architecture, backend
 
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
@@ -502,13 +502,13 @@ def a_model() -> Model:
 
 
 def archives() -> list[bytes]:
-    from lichen.engine import graph
+    from lichen.engine.programs import graph
 
     return [graph.torch_of(a_model())]
 
 
 def archive_read(data: bytes) -> None:
-    from lichen.engine import runtimes
+    from lichen.engine.programs import runtimes
 
     run = runtimes.load("torch", {"model.pt2": memoryview(data)}, threads=1)
     run(np.zeros((2, 1, 4, 4), np.uint8))

@@ -44,7 +44,8 @@ from lichen.core.override import override
 from lichen.core.program import Program
 from lichen.core.session import opened
 from lichen.data import manifest, pictures, sources
-from lichen.engine import onnxfile, pretrained, quarantine, runtimes
+from lichen.engine.modules import pretrained, quarantine
+from lichen.engine.programs import onnxfile, runtimes
 
 SRC = Path(__file__).resolve().parents[2] / "src" / "lichen"
 SMALL = {
@@ -477,7 +478,7 @@ def test_a_graph_that_points_outside_is_not_followed(tmp_path, monkeypatch, plac
     for runtime in ("onnxruntime", "openvino"):
         with pytest.raises(UnsafeInputError, match="must hold its weights"):
             runtimes.load(runtime, {"model.onnx": memoryview(data)})
-    from lichen.engine import graph
+    from lichen.engine.programs import graph
 
     with pytest.raises(UnsafeInputError):
         graph.openvino_of(data)
@@ -616,7 +617,7 @@ def test_a_program_that_takes_its_process_down_takes_down_a_child(tmp_path, monk
 @pytest.mark.slow
 def test_changed_programs_of_executorch_are_run_or_refused():
     pytest.importorskip("executorch")
-    from lichen.engine import graph
+    from lichen.engine.programs import graph
 
     kind = hostile.Kind("executorch", [graph.executorch_of(kinds.a_model())], hostile.bytes_changed, print)
     refused = 0
@@ -925,7 +926,7 @@ def test_no_spelling_is_a_file_of_a_program(deep):
 
 ALLOWED = {
     (
-        "engine/quarantine.py",
+        "engine/modules/quarantine.py",
         "torch.load",
     ): "the child process in which known pickles of tensors are converted"
 }
@@ -941,7 +942,7 @@ def test_nothing_in_the_source_runs_text_or_opens_a_pickle():
 
 
 def test_the_quarantined_call_takes_tensors_only_and_stands_in_the_child():
-    text = (SRC / "engine/quarantine.py").read_text(encoding="utf-8")
+    text = (SRC / "engine/modules/quarantine.py").read_text(encoding="utf-8")
     (line,) = [text.splitlines()[row - 1] for what, row in source.dangers(text) if what == "torch.load"]
     assert "weights_only=True" in line and text.index(line) > text.index("def main(")
 

@@ -14,7 +14,7 @@ from lichen.core.context import Context
 from lichen.core.errors import DivergedError, LichenError
 from lichen.core.step import by_address
 from lichen.data import arrays
-from lichen.engine.execution import Execution
+from lichen.engine.training.execution import Execution
 
 STEP = 3
 """The call of the loss that goes wrong."""
@@ -125,8 +125,8 @@ def test_what_stays_not_a_number_is_a_clear_failure(kind, data, trained, kept):
 
 
 def test_a_loop_that_does_not_look_is_seen(data, trained, kept, monkeypatch):
-    monkeypatch.setattr("lichen.engine.stride.math.isfinite", lambda value: True)
-    monkeypatch.setattr("lichen.engine.stride.are_finite", lambda parameters: True)
+    monkeypatch.setattr("lichen.engine.training.stride.math.isfinite", lambda value: True)
+    monkeypatch.setattr("lichen.engine.training.stride.are_finite", lambda parameters: True)
     with session.using(session.Session()):
         try:
             model = lived("cnn sgd", data, trained, Wrong("nan loss"))

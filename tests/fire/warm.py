@@ -45,7 +45,7 @@ def serve() -> None:
 
 def _not_by_measuring() -> None:
     """Every store would choose its own threads and layouts, and equal digests would hang on the clock."""
-    from lichen.engine import execution
+    from lichen.engine.training import execution
 
     execution._fastest = lambda module, batch, objective, precision, num_steps: execution.Execution()
 
@@ -130,7 +130,7 @@ def _counted(most: int | None) -> list[None]:
     Batches of a phase that keeps no checkpoints, such as a head on cached features, do not count.
     """
     from lichen.engine import fit
-    from lichen.engine.phase import Phase
+    from lichen.engine.training.phase import Phase
 
     trained: list[None] = []
     checkpoint = fit._checkpoint
@@ -329,7 +329,7 @@ def _no_transaction() -> None:
 
 def _no_momentum() -> None:
     """What the optimizer remembered is not put back."""
-    from lichen.engine.trainee import Trainee
+    from lichen.engine.training.trainee import Trainee
 
     plain = Trainee.restore
 

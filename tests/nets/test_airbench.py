@@ -6,7 +6,7 @@ from torch.nn import functional
 
 import lichen as li
 from lichen.core.session import Session, using
-from lichen.engine import architecture
+from lichen.engine.modules import architecture
 from lichen.nets import airbench
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lichen.core.errors import OptionError
-from lichen.engine import architecture
+from lichen.engine.modules import architecture
 from lichen.nets import bert
 
 OPTIONS = {"depth": 2, "width": 16, "num_heads": 4, "hidden": 24, "num_places": 20}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lichen.core.errors import OptionError
-from lichen.engine import architecture
+from lichen.engine.modules import architecture
 
 
 def made(seed=0, **options):

@@ -8,7 +8,7 @@ from torch.nn import functional
 import lichen as li
 from lichen.core.errors import OptionError
 from lichen.data import packing, tokenizer
-from lichen.engine import architecture
+from lichen.engine.modules import architecture
 from lichen.layers.cache import Cache
 
 FORMS = {

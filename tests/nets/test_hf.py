@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lichen.core.errors import NotFoundError, UsageError
-from lichen.engine import architecture
+from lichen.engine.modules import architecture
 
 pytestmark = pytest.mark.slow  # the library takes long to import
 KINDS = ["gpt2", "qwen2", "llama"]

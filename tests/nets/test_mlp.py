@@ -2,7 +2,7 @@
 
 import torch
 
-from lichen.engine import architecture
+from lichen.engine.modules import architecture
 
 
 def test_forward_and_gradient_are_the_closed_form():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lichen.engine import architecture, demonstrations
+from lichen.engine.language import demonstrations
+from lichen.engine.modules import architecture
 from lichen.nets import prompted
 
 V, ROOM = 40, 12

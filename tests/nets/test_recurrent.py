@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lichen.core.errors import OptionError
-from lichen.engine import architecture
+from lichen.engine.modules import architecture
 
 LENGTHS = (9, 1, 4, 0, 12)
 FORMS = {

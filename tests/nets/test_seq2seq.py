@@ -5,7 +5,7 @@ import torch
 
 from lichen.core.errors import OptionError
 from lichen.data.pairing import halves
-from lichen.engine import architecture
+from lichen.engine.modules import architecture
 
 FORMS = {
     "plain": {},

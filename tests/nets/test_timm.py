@@ -6,7 +6,7 @@ import torch
 import lichen as li
 from lichen.core.errors import NotFoundError
 from lichen.data import pretrained as places
-from lichen.engine import architecture, pretrained
+from lichen.engine.modules import architecture, pretrained
 
 timm = pytest.importorskip("timm")
 LITE0 = "tf_efficientnet_lite0"

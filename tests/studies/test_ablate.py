@@ -14,8 +14,8 @@ from lichen.core.digest import digest_bytes
 from lichen.core.errors import UsageError
 from lichen.core.session import opened
 from lichen.core.value import Memory
-from lichen.engine.intervals import of as interval
-from lichen.engine.intervals import student_quantile
+from lichen.engine.scores.intervals import of as interval
+from lichen.engine.scores.intervals import student_quantile
 from lichen.studies.ablate import ablate
 
 NUM_ROWS = 400

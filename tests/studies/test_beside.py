@@ -7,7 +7,7 @@ import lichen as li
 from lichen.core import session
 from lichen.core.errors import UsageError
 from lichen.data import arrays
-from lichen.engine import intervals
+from lichen.engine.scores import intervals
 from lichen.report import beside, findings, page
 
 

@@ -19,7 +19,7 @@ from lichen.core import ladder, step
 from lichen.core.errors import GateError, OptionError, UsageError
 from lichen.core.ladder import Ladder
 from lichen.core.session import Session, opened, using
-from lichen.engine import footprint, programs
+from lichen.engine.programs import executables, footprint
 from lichen.steps.compress import quantize as room
 from lichen.studies.compress import compress
 
@@ -99,7 +99,7 @@ def lived(tmp_path_factory):
 def steps(monkeypatch):
     monkeypatch.setitem(step.REGISTERED, "assess.evaluate", evaluate)
     monkeypatch.setattr(ladder, "of_stage", lambda stage, returns: LADDERS[returns])
-    monkeypatch.setattr(programs, "latencies_ms", by_size)
+    monkeypatch.setattr(executables, "latencies_ms", by_size)
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_with_too_few_rows_to_tell_the_answer_is_cannot_and_says_why(life):
 
 @pytest.mark.slow
 def test_a_form_that_is_slower_than_what_it_came_from_is_refused(fresh, monkeypatch):
-    monkeypatch.setattr(programs, "latencies_ms", lambda given, **_: {
+    monkeypatch.setattr(executables, "latencies_ms", lambda given, **_: {
         name: 5.0 if one.precision == "int8" else 1.0 for name, one in given.items()})  # fmt: skip
     found = search(fresh, target={"size_bytes": 400})
     small = [point for point in found.points if point.chain[-1][1].get("precision") == "int8"]

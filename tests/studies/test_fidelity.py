@@ -7,7 +7,7 @@ import pytest
 
 import lichen as li
 from lichen.core.errors import UsageError
-from lichen.engine import generating
+from lichen.engine.generation import generating
 from lichen.studies.fidelity import fidelity
 
 

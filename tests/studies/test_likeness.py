@@ -8,7 +8,7 @@ import pytest
 import lichen as li
 from lichen.core.errors import UsageError
 from lichen.data import encoder
-from lichen.engine import generating
+from lichen.engine.generation import generating
 from lichen.studies.likeness import likeness
 
 

@@ -14,7 +14,7 @@ from lichen.core.array import Array
 from lichen.core.errors import LeakError, UsageError
 from lichen.core.model import Model
 from lichen.core.session import opened
-from lichen.engine.trial import Trial
+from lichen.engine.search.trial import Trial
 from lichen.studies.worth_of_synthetic import worth_of_synthetic
 
 SIDE, NUM_CLASSES, NOISE = 6, 3, 60.0

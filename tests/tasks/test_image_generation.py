@@ -7,7 +7,8 @@ import torch
 import lichen as li
 from lichen.core.errors import DataError, GateError, UsageError
 from lichen.core.session import Session, using
-from lichen.engine import answer, codes
+from lichen.engine import answer
+from lichen.engine.inputs import codes
 from lichen.tasks.image_generation import TASK
 
 
@@ -82,7 +83,7 @@ def test_an_export_that_lost_the_class_is_refused(life, monkeypatch):
         found = plain(batch, num_classes)
         return torch.cat([torch.zeros_like(found[:, :num_classes]), found[:, num_classes:]], 1)
 
-    from lichen.engine import graph
+    from lichen.engine.programs import graph
 
     whole = graph.onnx_of
 

@@ -9,8 +9,10 @@ from languages import drawn, texts
 
 import lichen as li
 from lichen.core.errors import DataError, UsageError
-from lichen.engine import answer, feeds, supervised
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
 from lichen.engine.task import task_of
+from lichen.engine.training import supervised
 
 
 @pytest.fixture(scope="module")

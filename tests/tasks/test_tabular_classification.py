@@ -10,7 +10,7 @@ import pytest
 import lichen as li
 from lichen.cli import shipping
 from lichen.core.errors import DataError, LichenError, UsageError
-from lichen.engine import gate, parity
+from lichen.engine.programs import gate, parity
 
 
 @pytest.fixture(scope="module")

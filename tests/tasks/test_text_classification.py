@@ -6,7 +6,8 @@ import pytest
 import lichen as li
 from lichen.core.errors import DataError, UsageError
 from lichen.core.session import opened
-from lichen.engine import answer, feeds
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
 
 KIND, UNKIND = ["moving", "bright", "warm", "funny", "deft"], ["dull", "flat", "cold", "tired", "vague"]
 

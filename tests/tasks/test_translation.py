@@ -11,8 +11,11 @@ from translations import drawn, pairs, sentences, translated
 
 import lichen as li
 from lichen.core.errors import DataError, UsageError
-from lichen.engine import answer, bleu, feeds, supervised
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
+from lichen.engine.scores import bleu
 from lichen.engine.task import task_of
+from lichen.engine.training import supervised
 from lichen.steps.prepare.bpe import bpe
 from lichen.steps.pretrain.train import train
 

@@ -6,7 +6,7 @@ from lichen.cli import snippets
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data import encoder
-from lichen.engine import feeds
+from lichen.engine.inputs import feeds
 
 
 def of(value: Model | Program, format: str, name: str, checked: str) -> str:
@@ -91,7 +91,7 @@ def _of_policy(value: Model | Program, format: str, title: str, checked: str) ->
         f"{len(about['action_low'])}): -1 is {about['action_low']}, 1 is {about['action_high']}; "
         f"{'the tanh of' if about['bound'] == 'tanh' else 'cut off, it is'} the action"
     )  # fmt: skip
-    normal = "as `lichen.engine.observations` does it" if "mean" in about else "as they are"
+    normal = "as `lichen.engine.inputs.observations` does it" if "mean" in about else "as they are"
     return f"""{title}
 
 input    float32 (N, {seen}): N observations

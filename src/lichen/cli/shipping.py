@@ -25,17 +25,12 @@ from lichen.core.session import Session
 from lichen.core.value import size_text
 from lichen.core.valuefile import read
 from lichen.data import tokenizer
-from lichen.engine import (
-    answer,
-    backend,
-    feeds,
-    ggufwriting,
-    llamafolder,
-    parity,
-    peftfolder,
-    programs,
-    supervised,
-)
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
+from lichen.engine.language import ggufwriting, llamafolder, peftfolder
+from lichen.engine.modules import backend
+from lichen.engine.programs import executables, parity
+from lichen.engine.training import supervised
 
 TOLERANCE = 1e-5
 """The files hold the same arithmetic: only the order of sums may differ, as a share of the largest output."""
@@ -151,7 +146,7 @@ def _write_program(value: Model | Program, part: Path) -> Answering:
     assert isinstance(value, Program)
     value.write(part)
     files = {path.name: path.read_bytes() for path in part.iterdir()}
-    found = programs.build(value, files, runtime=value.runtime, precision=value.precision)
+    found = executables.build(value, files, runtime=value.runtime, precision=value.precision)
     return lambda rows: answer.logits(found, rows)
 
 

@@ -151,7 +151,8 @@ def evaluate(given: Namespace) -> Answer:
 
 def predict(given: Namespace) -> Answer:
     """Answers about inputs; one that cannot be read is named, and the others are answered."""
-    from lichen.engine import answer, feeds
+    from lichen.engine import answer
+    from lichen.engine.inputs import feeds
 
     value = subject(given.value, "predict")
     feed = feeds.of(value.assets)

@@ -58,7 +58,7 @@ def behind(value: Value) -> list[str | code.Code]:
     nets = [part["net"] for part in manifest.get("parts", {}).values() if part["net"]]
     found = [unit(net, own.NETS) if ":" in net else find.net_module(net) for net in nets]
     if any(part.get("base") for part in manifest.get("parts", {}).values()):
-        found.append("lichen.engine.merging")
+        found.append("lichen.engine.training.merging")
     if manifest.get("task"):
         task = manifest["task"]["name"]
         found.append(unit(task, own.TASKS) if ":" in task else find.module_of("tasks", task))

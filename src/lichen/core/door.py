@@ -10,7 +10,7 @@ FACES = {
     "Ratio": "core.schema", "Seed": "core.schema", "Source": "core.schema", "Task": "core.schema",
     "arrays": "data.arrays", "texts": "data.arrays", "conversations": "data.arrays",
     "bitext": "data.arrays", "table": "data.arrays",
-    "wrap": "engine.backend", "Switch": "engine.switching", "net": "core.own", "task": "core.own",
+    "wrap": "engine.modules.backend", "Switch": "engine.switching", "net": "core.own", "task": "core.own",
 }  # fmt: skip
 """What `li.<name>` is and which module it comes from."""
 VERBS = {

@@ -85,11 +85,13 @@ class Environment(Value):
         named = [self.address.removeprefix(LIBRARY), *(one["name"] for one in self.wrappers)]
         own = [name.partition(":")[0] for name in named if ":" in name]
         played = [RULES[name] for name in own if name in RULES]
-        return ["lichen.engine.episodes", "gymnasium", *played, *own]
+        return ["lichen.engine.decision.episodes", "gymnasium", *played, *own]
 
     def play(self, policy: Model | Program, *, split: str, episodes: int, device: str = "cpu") -> Scores:
         """What a policy earns in it when it acts greedily, on the seeds of a split."""
-        return find.load("lichen.engine.episodes:score")(policy, self, split, episodes, device=device)
+        return find.load("lichen.engine.decision.episodes:score")(
+            policy, self, split, episodes, device=device
+        )
 
     def facts(self) -> dict[str, str]:
         shape = "x".join(map(str, self.observation["shape"]))

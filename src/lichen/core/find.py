@@ -25,7 +25,7 @@ PURE = ("/__init__.py", ".py")
 SINGULAR = {"steps": "step", "tasks": "task", "nets": "net", "studies": "study"}
 SHELVES = tuple(SINGULAR)
 BEHIND_VALUES = (
-    "lichen.data.rows", "lichen.engine.backend", "lichen.engine.answer", "lichen.engine.decode",
+    "lichen.data.rows", "lichen.engine.modules.backend", "lichen.engine.answer", "lichen.engine.decode",
     "lichen.engine.translate",
 )  # fmt: skip
 """The modules that methods of values lead to; part of the code of every user step."""

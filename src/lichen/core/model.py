@@ -100,7 +100,7 @@ class Model(Value):
             AdapterError: the face is an adapter whose base is not here.
         """
         if part is None and self.is_adapted:
-            merged = find.load("lichen.engine.merging:merged")
+            merged = find.load("lichen.engine.training.merging:merged")
             return merged(
                 self.weights(self.base_part), self.weights(self.manifest["face"]), self.face[ADAPTER]
             )
@@ -242,7 +242,7 @@ class Model(Value):
 
     def torch(self) -> nn.Module:
         """A plain `nn.Module` in eval mode with a copy of the weights; changing it changes nothing here."""
-        return find.load("lichen.engine.backend:module_of")(self)
+        return find.load("lichen.engine.modules.backend:module_of")(self)
 
     def predict(self, inputs: Any) -> list[dict[str, Any]]:
         """Answers as a person reads them, through the one path that `evaluate` and `serve` use."""

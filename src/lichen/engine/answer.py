@@ -20,8 +20,11 @@ from lichen.core.errors import DataError, LichenError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.protocols import Decoded, SelfSupervised
-from lichen.engine import backend, feeds, memory, pictures, runtimes, supervised, texts
+from lichen.engine.inputs import feeds, pictures, texts
+from lichen.engine.modules import backend
+from lichen.engine.programs import runtimes
 from lichen.engine.task import task_of
+from lichen.engine.training import memory, supervised
 from lichen.engine.translate import Translator
 
 KEPT = 4

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from lichen.core.errors import UsageError, missing_package
 from lichen.core.model import Model
-from lichen.engine import execution, macs
-from lichen.engine.execution import Execution
+from lichen.engine.modules import macs
 from lichen.engine.task import task_of
+from lichen.engine.training import execution
+from lichen.engine.training.execution import Execution
 
 NUM_STEPS = 32
 """Points of the Gauss-Legendre rule: residual nets of pictures of 32 pixels add up to a few percent."""

@@ -28,8 +28,10 @@ from lichen.data import chat, conversations, draws, tokenizer
 from lichen.data.chat import Chat
 from lichen.data.conversations import Message
 from lichen.data.tokenizer import PAD, Tokenizer
-from lichen.engine import backend, feeds, runtimes
-from lichen.engine.teller import Kept, Teller
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import backend
+from lichen.engine.programs import runtimes
+from lichen.engine.programs.teller import Kept, Teller
 
 BATCH_SIZE = 32
 Prompt = str | Sequence[Message]

@@ -12,7 +12,9 @@ import torch
 
 from lichen.core.errors import DataError, UsageError
 from lichen.core.model import Model
-from lichen.engine import answer, backend, feeds
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import backend
 from lichen.engine.task import task_of
 
 TASK = "sentence_embedding"

@@ -13,8 +13,11 @@ from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.protocols import Decoded
 from lichen.core.scores import Scores
-from lichen.engine import answer, feeds, metrics, supervised
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
+from lichen.engine.scores import metrics
 from lichen.engine.task import task_of
+from lichen.engine.training import supervised
 
 
 def score(

@@ -19,15 +19,16 @@ from torch.nn.parallel import DistributedDataParallel
 from lichen.core.errors import UsageError
 from lichen.core.progress import Run
 from lichen.data.batches import Epochs
-from lichen.engine import execution, layers, optimizers, resume, retry, treatments
-from lichen.engine.ema import Average
-from lichen.engine.execution import Execution, Objective
-from lichen.engine.gradient import NUM_SMALL, Gradient
-from lichen.engine.job import Fault, Job, Judge, Settings
-from lichen.engine.lookahead import Lookahead
-from lichen.engine.ranks import ranks
-from lichen.engine.stride import loss_of, rate_at, stride
-from lichen.engine.trainee import Trainee
+from lichen.engine.modules import layers
+from lichen.engine.training import execution, optimizers, resume, retry, treatments
+from lichen.engine.training.ema import Average
+from lichen.engine.training.execution import Execution, Objective
+from lichen.engine.training.gradient import NUM_SMALL, Gradient
+from lichen.engine.training.job import Fault, Job, Judge, Settings
+from lichen.engine.training.lookahead import Lookahead
+from lichen.engine.training.ranks import ranks
+from lichen.engine.training.stride import loss_of, rate_at, stride
+from lichen.engine.training.trainee import Trainee
 
 PULSE_S = 0.1
 """At most ten progress events a second."""

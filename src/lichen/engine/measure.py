@@ -16,7 +16,8 @@ import torch
 from lichen.core import machine
 from lichen.core.model import Model
 from lichen.core.program import Program
-from lichen.engine import answer, feeds
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
 
 LIMIT_S = 0.5
 BATCHES = (16, 64)

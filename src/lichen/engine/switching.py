@@ -18,9 +18,12 @@ from torch import Tensor, nn
 from lichen.core.digest import short
 from lichen.core.errors import AdapterError, NotFoundError, UsageError, nearest
 from lichen.core.model import Model
-from lichen.engine import adapters, backend, decode, feeds, merging, supervised
+from lichen.engine import decode
 from lichen.engine.decode import Decoder, Prompt, Sampling
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import backend
 from lichen.engine.task import task_of
+from lichen.engine.training import adapters, merging, supervised
 
 VIRTUAL = "virtual.weight"
 """The vectors of a learnt prompt, which the base has not."""

@@ -21,8 +21,9 @@ from lichen.core.errors import DataError, UsageError
 from lichen.core.model import Model
 from lichen.data import pairing, tokenizer
 from lichen.data.tokenizer import Tokenizer
-from lichen.engine import backend, feeds
 from lichen.engine.beam import Beam, Hypothesis
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import backend
 
 BATCH_SIZE = 64
 LONGER = (2, 10)

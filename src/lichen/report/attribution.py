@@ -15,7 +15,7 @@ from lichen.core.errors import LichenError, MachineError
 from lichen.core.model import Model
 from lichen.data.png import data_uri
 from lichen.engine import attribution as engine
-from lichen.engine import supervised
+from lichen.engine.training import supervised
 from lichen.report import figures, samples
 from lichen.report.findings import Findings
 from lichen.report.markup import Markup, join, note, section, tag

@@ -15,9 +15,10 @@ from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.scores import Scores
 from lichen.data import conversations, draws
-from lichen.engine import execution, feeds
 from lichen.engine.decode import Decoder, Prompt, Sampling
-from lichen.engine.execution import Execution
+from lichen.engine.inputs import feeds
+from lichen.engine.training import execution
+from lichen.engine.training.execution import Execution
 from lichen.report import figures
 from lichen.report.markup import Markup, join, note, table, tag
 

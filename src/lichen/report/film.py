@@ -36,7 +36,7 @@ def film(found: Findings) -> Markup:
     if world is None or not isinstance(policy, Model | Program):
         return section("episode", TITLE, note("Nothing of this life acts in an environment."))
     try:
-        from lichen.engine import film as engine  # the report of a classifier needs no gymnasium
+        from lichen.engine.decision import film as engine  # the report of a classifier needs no gymnasium
 
         told = engine.of(policy, world, "validation", NUM_MOVING)
     except LichenError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lichen.core.model import Model
-from lichen.engine.frontier import front
+from lichen.engine.compression.frontier import front
 from lichen.report import charts, figures
 from lichen.report.charts import Point
 from lichen.report.findings import Findings, Stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lichen.engine.frontier import front
+from lichen.engine.compression.frontier import front
 from lichen.report import charts, figures
 from lichen.report.charts import Point
 from lichen.report.findings import Findings, Stage

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lichen.core.scores import Scores
-from lichen.engine import metrics
+from lichen.engine.scores import metrics
 from lichen.report import bars, charts, figures
 from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, figure, join, note, section, table, tag

@@ -17,7 +17,7 @@ from lichen.data import augment, draws, mix
 from lichen.data.png import data_uri
 from lichen.data.tabular import Tabular, record
 from lichen.data.texts import Texts
-from lichen.engine import feeds
+from lichen.engine.inputs import feeds
 from lichen.report import continuations, figures, translations
 from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, join, note, section, tag

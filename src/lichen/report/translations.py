@@ -12,7 +12,7 @@ import numpy as np
 from lichen.core.scores import Scores
 from lichen.data import draws
 from lichen.data.bitext import Bitext
-from lichen.engine import bleu
+from lichen.engine.scores import bleu
 from lichen.report import figures
 from lichen.report.markup import Markup, join, table, tag
 

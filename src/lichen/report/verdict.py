@@ -10,7 +10,7 @@ from lichen.core import lineage
 from lichen.core.program import Program
 from lichen.core.recipe import HEADS
 from lichen.core.scores import Scores
-from lichen.engine import intervals
+from lichen.engine.scores import intervals
 from lichen.report import figures
 from lichen.report.findings import Findings, Stage
 from lichen.report.markup import Markup, join, section, tag

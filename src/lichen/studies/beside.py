@@ -19,7 +19,7 @@ from lichen.core.schema import Level
 from lichen.core.scoring import Judge, Scored, data_of
 from lichen.core.session import Session, current
 from lichen.core.value import Value, count_text, seconds_text, size_text
-from lichen.engine import intervals
+from lichen.engine.scores import intervals
 
 HEAD = ("", "value", "interval", "to the first", "interval", "parameters", "size", "latency", "took", "")
 LEFT = (0, len(HEAD) - 1)

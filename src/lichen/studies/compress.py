@@ -24,9 +24,11 @@ from lichen.core.schema import Fraction, Level, Natural, Seed
 from lichen.core.scoring import Judge, data_of
 from lichen.core.session import Session, current
 from lichen.core.value import size_text
-from lichen.engine import footprint, frontier, intervals, programs
-from lichen.engine.frontier import Chain, Point
-from lichen.engine.target import Asked, profile_of, target_of
+from lichen.engine.compression import frontier
+from lichen.engine.compression.frontier import Chain, Point
+from lichen.engine.compression.target import Asked, profile_of, target_of
+from lichen.engine.programs import executables, footprint
+from lichen.engine.scores import intervals
 
 RACE_S = 0.25
 """Seconds that each candidate adds to the race of all."""
@@ -252,7 +254,7 @@ class _Search:
         """All points, timed in turns, each with what it is refused for."""
         if len(self._settled) != len(self.points):
             made = {str(n): point.program for n, point in enumerate(self.points) if point.program is not None}
-            found_ms = programs.latencies_ms(
+            found_ms = executables.latencies_ms(
                 made, threads=self.asked.profile.counts, limit_s=RACE_S * len(made)
             )
             timed = [replace(point, latency_ms=found_ms.get(str(n))) for n, point in enumerate(self.points)]

@@ -21,9 +21,13 @@ from lichen.core.scoring import data_of
 from lichen.core.session import Session, current
 from lichen.core.value import Value
 from lichen.data import png
-from lichen.engine import answer, backend, generating, kernels, memorization, metrics, sheets, supervised
-from lichen.engine import fidelity as measure
-from lichen.engine.metrics import Figure
+from lichen.engine import answer
+from lichen.engine.generation import fidelity as measure
+from lichen.engine.generation import generating, kernels, memorization, sheets
+from lichen.engine.modules import backend
+from lichen.engine.scores import metrics
+from lichen.engine.scores.metrics import Figure
+from lichen.engine.training import supervised
 
 JUDGE = {"net": "cnn", "optimizer": "adam", "batch_size": 128}
 """How the classifier is trained where none is given."""

@@ -21,7 +21,7 @@ from lichen.core.schema import Count, Level
 from lichen.core.scoring import Judge, data_of
 from lichen.core.session import current
 from lichen.core.value import Value, seconds_text
-from lichen.engine import intervals
+from lichen.engine.scores import intervals
 
 FROM_SCRATCH = {
     "weights": None, "freeze": "none", "layer_decay": 1.0, "rates": None, "gradual": 0.0, "head_epochs": 0,

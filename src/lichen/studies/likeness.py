@@ -22,9 +22,11 @@ from lichen.core.scoring import Judge, data_of
 from lichen.core.session import Session, current
 from lichen.core.value import Value
 from lichen.data import arrays, encoder
-from lichen.engine import generating, intervals, memorization, neighbours, supervised
-from lichen.engine import likeness as measure
-from lichen.engine.metrics import Figure
+from lichen.engine.generation import generating, memorization, neighbours
+from lichen.engine.generation import likeness as measure
+from lichen.engine.scores import intervals
+from lichen.engine.scores.metrics import Figure
+from lichen.engine.training import supervised
 
 LEARNER = {"net": "mlp", "task": "tabular_classification", "optimizer": "adamw"}
 """How the two classifiers learn."""

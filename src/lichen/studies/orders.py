@@ -23,7 +23,7 @@ from lichen.core.schema import Count, Level
 from lichen.core.scoring import Judge, Scored, data_of
 from lichen.core.session import current
 from lichen.core.value import Value
-from lichen.engine import intervals
+from lichen.engine.scores import intervals
 
 STEP = "adapt.prompt"
 

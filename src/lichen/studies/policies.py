@@ -24,8 +24,8 @@ from lichen.core.scoring import data_of
 from lichen.core.session import current
 from lichen.core.value import Value
 from lichen.data import actions
-from lichen.engine import intervals
-from lichen.engine.hunt import Hunt, Ops
+from lichen.engine.scores import intervals
+from lichen.engine.search.hunt import Hunt, Ops
 
 SHARE = 3
 """Of the policies of a rung one in so many goes on, with so many times the epochs."""

@@ -25,8 +25,9 @@ from lichen.core.schema import Count, Level, Ratio, Seed
 from lichen.core.scoring import data_of
 from lichen.core.session import current
 from lichen.core.value import Value
-from lichen.engine import intervals, ways
-from lichen.engine.games import Game, Levels
+from lichen.engine.scores import intervals
+from lichen.engine.search import ways
+from lichen.engine.search.games import Game, Levels
 
 USUAL = "usual"
 """What one would choose without looking: all layers alike, or no augmentation; asks once."""

@@ -22,8 +22,8 @@ from lichen.core.errors import UsageError
 from lichen.core.schema import Count, Level, Table
 from lichen.core.session import current
 from lichen.core.value import Value
-from lichen.engine import intervals
-from lichen.engine.trial import Plan, Trial
+from lichen.engine.scores import intervals
+from lichen.engine.search.trial import Plan, Trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

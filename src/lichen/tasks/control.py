@@ -15,8 +15,10 @@ from torch import Tensor
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
-from lichen.engine import actions, classes, images, metrics, observations
-from lichen.engine.classes import Classification
+from lichen.engine.decision import actions
+from lichen.engine.inputs import images, observations
+from lichen.engine.scores import classes, metrics
+from lichen.engine.scores.classes import Classification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

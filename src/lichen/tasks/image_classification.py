@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lichen.engine.classes import Classification
-from lichen.engine.images import Pictures
+from lichen.engine.inputs.images import Pictures
+from lichen.engine.scores.classes import Classification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

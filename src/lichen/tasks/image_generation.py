@@ -20,7 +20,9 @@ from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
 from lichen.data import png
-from lichen.engine import classes, codes, generating, images, metrics, neighbours
+from lichen.engine.generation import generating, neighbours
+from lichen.engine.inputs import codes, images
+from lichen.engine.scores import classes, metrics
 
 NUM_CODES = 64
 """Numbers of a code where nobody says; those of `generate.gan`."""
@@ -61,7 +63,7 @@ class ImageGeneration:
                 "image_shape": [1, 1, 1 + NUM_CODES]}  # fmt: skip
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
-        """uint8 (B, 1, 1, 1 + Z), as `engine/codes` lays them out -> what the net takes."""
+        """uint8 (B, 1, 1, 1 + Z), as `engine/inputs/codes` lays them out -> what the net takes."""
         return codes.inputs(batch, len(assets["labels"]))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -26,7 +26,9 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
 from lichen.data import conversations
 from lichen.data.tokenizer import PAD
-from lichen.engine import images, metrics, telling
+from lichen.engine.inputs import images
+from lichen.engine.scores import metrics
+from lichen.engine.training import telling
 
 NOTHING = -1.0
 """Stands in for the loss of a place where no token is to be told."""

@@ -18,8 +18,9 @@ from torch.nn import functional
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
-from lichen.engine import images, several
-from lichen.engine.images import Pictures
+from lichen.engine.inputs import images
+from lichen.engine.inputs.images import Pictures
+from lichen.engine.scores import several
 
 PROBABILITIES_UP_TO = 2_000_000
 """Scores keep the whole table of probabilities up to this many numbers."""

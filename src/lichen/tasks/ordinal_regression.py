@@ -20,8 +20,9 @@ from torch.nn import functional
 
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
-from lichen.engine import images, metrics
-from lichen.engine.images import Pictures
+from lichen.engine.inputs import images
+from lichen.engine.inputs.images import Pictures
+from lichen.engine.scores import metrics
 
 SHOWN = 5
 """Labels per answer, likeliest first."""

@@ -21,7 +21,9 @@ from torch.nn import functional
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
-from lichen.engine import embedding, images, metrics, texts
+from lichen.engine import embedding
+from lichen.engine.inputs import images, texts
+from lichen.engine.scores import metrics
 
 WIDTH = 128
 """Of the vectors of a fresh net; a pretrained encoder keeps its own."""

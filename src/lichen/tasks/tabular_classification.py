@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lichen.core.dataset import Dataset
 from lichen.data import encoder
-from lichen.engine import images
-from lichen.engine.classes import Classification
+from lichen.engine.inputs import images
+from lichen.engine.scores.classes import Classification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,9 @@ from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
 from lichen.data import encoder
-from lichen.engine import classes, codes, images, metrics, neighbours
+from lichen.engine.generation import neighbours
+from lichen.engine.inputs import codes, images
+from lichen.engine.scores import classes, metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class TabularGeneration:
         return {"labels": data.labels, "encoder": told.asset()}
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
-        """uint8 (B, 1, 1, 1 + Z), as `engine/codes` lays them out -> what the net takes."""
+        """uint8 (B, 1, 1, 1 + Z), as `engine/inputs/codes` lays them out -> what the net takes."""
         return codes.inputs(batch, len(assets["labels"]))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

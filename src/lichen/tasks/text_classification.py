@@ -12,8 +12,8 @@ from typing import Any
 from torch import Tensor
 
 from lichen.core.dataset import Dataset
-from lichen.engine import images, texts
-from lichen.engine.classes import Classification
+from lichen.engine.inputs import images, texts
+from lichen.engine.scores.classes import Classification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,8 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError, UsageError
 from lichen.data.pairing import halves
 from lichen.data.tokenizer import PAD
-from lichen.engine import bleu, images, metrics
+from lichen.engine.inputs import images
+from lichen.engine.scores import bleu, metrics
 
 NOTHING = -1.0
 """Stands in for the loss of a place where no token is to be told."""

@@ -10,8 +10,10 @@ import lichen as li
 from lichen.core.errors import AdapterError, GateError, OptionError, UsageError
 from lichen.core.session import Session, using
 from lichen.core.store import Store
-from lichen.engine import adapters, answer, backend, merging, supervised
+from lichen.engine import answer
+from lichen.engine.modules import backend
 from lichen.engine.task import task_of
+from lichen.engine.training import adapters, merging, supervised
 
 pytest.importorskip("peft")
 adapter = li.adapt.adapter.fn

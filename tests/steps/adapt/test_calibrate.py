@@ -10,7 +10,8 @@ import lichen as li
 from lichen.core.array import Array
 from lichen.core.errors import UsageError
 from lichen.core.session import Session, using
-from lichen.engine import answer, metrics, temperature
+from lichen.engine import answer
+from lichen.engine.scores import metrics, temperature
 from lichen.engine.task import task_of
 from lichen.steps.adapt import calibrate as file
 

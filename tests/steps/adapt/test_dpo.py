@@ -33,8 +33,8 @@ def tuned(start, data, run=None, **changes):
 def likelier(model, base, data):
     """The share of validation pairs whose chosen answer gained more than the rejected one."""
     from lichen.data import chat, preferences
-    from lichen.engine import preference
-    from lichen.engine.execution import Execution
+    from lichen.engine.language import preference
+    from lichen.engine.training.execution import Execution
 
     made = preferences.packed(data.rows("validation"), chat.of(base.assets), room=64, least=128)
     rule = preference.Rule(beta=1.0, by_length=False, most=made.most)

@@ -9,9 +9,10 @@ from quiet import Quiet, Stopped
 
 import lichen as li
 from lichen.core.errors import OptionError, UsageError
-from lichen.engine import layers, probe
-from lichen.engine.lesson import Lesson
+from lichen.engine.modules import layers
 from lichen.engine.task import task_of
+from lichen.engine.training import probe
+from lichen.engine.training.lesson import Lesson
 
 finetune = li.adapt.finetune.fn
 
@@ -81,7 +82,7 @@ def test_a_probe_on_cached_features_equals_one_that_asks_the_body_each_time():
     module = start.torch()
     layers.freeze(module, "body")
     options = li.adapt.finetune.signature.check({"epochs": 3})
-    from lichen.engine.job import Settings
+    from lichen.engine.training.job import Settings
 
     settings = Settings(epochs=3, optimizer="adamw", weight_decay=0.01, warmup=0.5, precision="float32",
                         layer_decay=options["layer_decay"])  # fmt: skip

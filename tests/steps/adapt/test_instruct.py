@@ -8,8 +8,9 @@ from quiet import Quiet, Stopped
 
 import lichen as li
 from lichen.core.errors import DataError, OptionError, UsageError
-from lichen.engine import adapters, feeds
+from lichen.engine.inputs import feeds
 from lichen.engine.task import task_of
+from lichen.engine.training import adapters
 
 pytest.importorskip("peft")
 SMALL = {"depth": 1, "width": 32, "num_heads": 2}

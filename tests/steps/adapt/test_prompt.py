@@ -13,7 +13,9 @@ import lichen as li
 from lichen.core.errors import AdapterError, LeakError, OptionError, UsageError
 from lichen.core.session import opened
 from lichen.data import tokenizer, tokens
-from lichen.engine import answer, feeds, prompts
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
+from lichen.engine.language import prompts
 from lichen.steps.adapt import prompt as prompt_step
 
 STORIES = Path(os.environ.get("LICHEN_DATA", "/nowhere")) / "pretrained" / "stories260k"

@@ -8,7 +8,8 @@ from lichen.core import session
 from lichen.core.errors import UsageError
 from lichen.core.session import Session
 from lichen.core.step import by_address
-from lichen.engine import answer, feeds
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
 
 distil, train = by_address("compress.distil"), by_address("pretrain.train")
 

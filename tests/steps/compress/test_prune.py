@@ -9,7 +9,8 @@ from lichen.core.errors import GateError, UsageError
 from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.data import arrays
-from lichen.engine import answer, evaluate, macs
+from lichen.engine import answer, evaluate
+from lichen.engine.modules import macs
 from lichen.steps.compress import prune as room
 
 prune, train = by_address("compress.prune"), by_address("pretrain.train")

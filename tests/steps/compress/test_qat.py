@@ -8,9 +8,10 @@ from lichen.core import session
 from lichen.core.errors import GateError
 from lichen.core.session import Session
 from lichen.core.step import by_address
-from lichen.engine import answer, backend
-from lichen.engine.calibration import calibration
-from lichen.engine.fakequant import Rounded
+from lichen.engine import answer
+from lichen.engine.compression.calibration import calibration
+from lichen.engine.compression.fakequant import Rounded
+from lichen.engine.modules import backend
 from lichen.steps.compress import qat as room
 
 qat, train = by_address("compress.qat"), by_address("pretrain.train")

@@ -10,7 +10,10 @@ from lichen.core.errors import GateError
 from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.data import arrays
-from lichen.engine import answer, backend, graph, quantizers
+from lichen.engine import answer
+from lichen.engine.compression import quantizers
+from lichen.engine.modules import backend
+from lichen.engine.programs import graph
 from lichen.engine.task import task_of
 from lichen.steps.compress import quantize as room
 

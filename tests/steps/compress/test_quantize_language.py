@@ -7,7 +7,7 @@ from lichen.core import session
 from lichen.core.errors import GateError, OptionError
 from lichen.core.session import Session
 from lichen.core.step import by_address
-from lichen.engine import fewbits
+from lichen.engine.compression import fewbits
 
 quantize = by_address("compress.quantize")
 

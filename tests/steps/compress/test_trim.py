@@ -8,7 +8,10 @@ from lichen.core import session
 from lichen.core.errors import GateError, OptionError, UsageError
 from lichen.core.session import Session
 from lichen.core.step import by_address
-from lichen.engine import answer, backend, feeds, ggufreading, ggufwriting, llama
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
+from lichen.engine.language import ggufreading, ggufwriting, llama
+from lichen.engine.modules import backend
 
 trim = by_address("compress.trim")
 SIZES = {"depth": 3, "width": 64, "num_heads": 4, "num_kv_heads": 2, "mlp": "swiglu", "qk_norm": False}

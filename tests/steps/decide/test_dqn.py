@@ -8,8 +8,8 @@ import lichen as li
 from lichen.core import session
 from lichen.core.errors import UsageError
 from lichen.data import environments
-from lichen.engine import policy
-from lichen.engine.replay import Replay
+from lichen.engine.decision import policy
+from lichen.engine.decision.replay import Replay
 from lichen.engine.rollout import Stage
 from lichen.steps.decide import dqn
 

@@ -6,7 +6,8 @@ import pytest
 import lichen as li
 from lichen.core import session
 from lichen.core.errors import DataError, UsageError
-from lichen.engine import actions, answer
+from lichen.engine import answer
+from lichen.engine.decision import actions
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -12,8 +12,9 @@ from lichen.core.errors import GateError, UsageError
 from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.data import arrays
-from lichen.engine import answer, evaluate, gate, graph, programs
-from lichen.engine.parity import Reference
+from lichen.engine import answer, evaluate
+from lichen.engine.programs import executables, gate, graph
+from lichen.engine.programs.parity import Reference
 
 export = by_address("deploy.export")
 
@@ -94,7 +95,7 @@ def test_equal_models_make_equal_programs_for_phones(life):
 def test_the_number_of_threads_of_a_phone_may_change_between_calls(life):
     pytest.importorskip("executorch")
     model, data = life
-    (program,) = programs.candidates(model, format="executorch").values()
+    (program,) = executables.candidates(model, format="executorch").values()
     images = data.rows("train").images[:3]
     one, two = (answer.runner(program, threads=threads) for threads in (1, 2))
     for run in (one, two, one, two):
@@ -195,8 +196,8 @@ def test_an_export_with_another_tokenizer_does_not_leave():
             data, teller, net="bag", net_options={"width": 8, "num_pairs": 32}, epochs=8, rate=0.03,
             task="text_classification", optimizer="adamw", precision="float32",
         )  # fmt: skip
-        files = programs.files_of(model)["onnx"]
-        program = programs.build(model, files, runtime="onnxruntime", precision="float32")
+        files = executables.files_of(model)["onnx"]
+        program = executables.build(model, files, runtime="onnxruntime", precision="float32")
         terms = gate.Terms(tolerance=1e-4, max_drop=0.0, max_flips=0.0)
         assert gate.require_answers(Reference(model, data), program, terms)
         bytes_alone = {**teller.assets["tokenizer"], "merges": []}

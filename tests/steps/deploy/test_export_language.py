@@ -7,7 +7,7 @@ from lichen.core import session
 from lichen.core.errors import GateError
 from lichen.core.session import Session
 from lichen.core.step import by_address
-from lichen.engine import gptfile, graph
+from lichen.engine.programs import gptfile, graph
 
 export = by_address("deploy.export")
 
@@ -70,7 +70,7 @@ def test_a_graph_that_tells_otherwise_is_refused(life, monkeypatch, defect):
 
 def test_a_cache_that_forgets_is_refused_though_whole_rows_are_right(life, monkeypatch):
     """A planted defect that only generation shows: what was read before is lost."""
-    from lichen.engine.teller import Teller
+    from lichen.engine.programs.teller import Teller
 
     real = Teller.__call__
 

@@ -11,7 +11,7 @@ import lichen as li
 from lichen.cli import shipping
 from lichen.core.errors import DataError, UsageError
 from lichen.data import extension
-from lichen.engine import gate
+from lichen.engine.programs import gate
 
 SMALL = {"width": 32, "num_codes": 8, "pack": 4, "batch_size": 100, "rate": 0.001}
 

@@ -7,7 +7,7 @@ import torch
 import lichen as li
 from lichen.core.errors import UsageError
 from lichen.data import png
-from lichen.engine import generating
+from lichen.engine.generation import generating
 
 SMALL = {"epochs": 1, "generator_options": {"width": 4}, "discriminator_options": {"width": 4},
          "precision": "float32"}  # fmt: skip

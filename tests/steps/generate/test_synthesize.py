@@ -8,8 +8,8 @@ from lichen.core.array import Array
 from lichen.core.errors import OptionError, UsageError
 from lichen.core.model import Model
 from lichen.data import extension
-from lichen.engine import generating
-from lichen.engine.sieve import Mesh, Sieve
+from lichen.engine.generation import generating
+from lichen.engine.generation.sieve import Mesh, Sieve
 
 LABELS = ["a", "b", "c"]
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 import lichen as li
 from lichen.core import signature
 from lichen.core.errors import DataError, UnsafeInputError, UsageError
-from lichen.engine import architecture, pretrained
+from lichen.engine.modules import architecture, pretrained
 
 SHARED = Path(os.environ.get("LICHEN_DATA", "/nonexistent")) / "pretrained" / "cifar_resnet"
 FULL = pytest.mark.skipif(

@@ -19,11 +19,13 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import count_text
-from lichen.engine import adapters, feeds, parity, probe, start, supervised
-from lichen.engine.job import Settings
-from lichen.engine.lesson import Lesson
-from lichen.engine.phase import Phase
+from lichen.engine.inputs import feeds
+from lichen.engine.programs import parity
 from lichen.engine.task import task_of
+from lichen.engine.training import adapters, probe, start, supervised
+from lichen.engine.training.job import Settings
+from lichen.engine.training.lesson import Lesson
+from lichen.engine.training.phase import Phase
 
 EXACT = 1e-4
 """Share of the largest output that merging may change."""

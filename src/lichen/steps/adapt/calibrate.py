@@ -17,8 +17,12 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.protocols import Task
 from lichen.core.step import step
-from lichen.engine import answer, backend, feeds, supervised, temperature
+from lichen.engine import answer
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import backend
+from lichen.engine.scores import temperature
 from lichen.engine.task import task_of
+from lichen.engine.training import supervised
 
 NUM_PROBED = 8
 

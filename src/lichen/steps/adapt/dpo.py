@@ -20,13 +20,14 @@ from lichen.core.step import step
 from lichen.data import chat, preferences
 from lichen.data.batches import Batches
 from lichen.data.preferences import Pairs
-from lichen.engine import execution, preference, tuning
-from lichen.engine.execution import Execution
 from lichen.engine.fit import fit
-from lichen.engine.job import Judge, Settings
-from lichen.engine.preference import Rule
-from lichen.engine.ranks import ranks
-from lichen.engine.tuning import Pupil
+from lichen.engine.language import preference, tuning
+from lichen.engine.language.preference import Rule
+from lichen.engine.language.tuning import Pupil
+from lichen.engine.training import execution
+from lichen.engine.training.execution import Execution
+from lichen.engine.training.job import Judge, Settings
+from lichen.engine.training.ranks import ranks
 
 ROW_TOKENS = 512
 """Tokens of a row at least."""

@@ -15,11 +15,13 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Function, Natural, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import backend, feeds, layers, probe, start, supervised
-from lichen.engine.job import Settings
-from lichen.engine.lesson import Lesson
-from lichen.engine.phase import Phase
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import backend, layers
 from lichen.engine.task import task_of
+from lichen.engine.training import probe, start, supervised
+from lichen.engine.training.job import Settings
+from lichen.engine.training.lesson import Lesson
+from lichen.engine.training.phase import Phase
 
 
 @step(splits=("train", "validation"), without={"freeze": "body"})

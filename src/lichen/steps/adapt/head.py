@@ -15,7 +15,7 @@ from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.schema import Count, Seed, Task
 from lichen.core.step import step
-from lichen.engine import backend, heads
+from lichen.engine.modules import backend, heads
 from lichen.engine.task import task_of
 
 KEPT = ("tokenizer", "max_tokens")

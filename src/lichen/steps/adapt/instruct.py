@@ -19,10 +19,12 @@ from lichen.core.schema import Count, Fraction, Function, Natural, Positive, See
 from lichen.core.step import step
 from lichen.data import conversations
 from lichen.data.tokenizer import PAD
-from lichen.engine import feeds, parity, tuning
-from lichen.engine.job import Settings
-from lichen.engine.lesson import Lesson
+from lichen.engine.inputs import feeds
+from lichen.engine.language import tuning
+from lichen.engine.programs import parity
 from lichen.engine.task import task_of
+from lichen.engine.training.job import Settings
+from lichen.engine.training.lesson import Lesson
 
 ROW_TOKENS = 512
 """Tokens of a row at least, so that short conversations lie side by side."""

@@ -18,10 +18,12 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Natural, Seed
 from lichen.core.step import step
-from lichen.engine import feeds, prompting, supervised
-from lichen.engine.merging import TEMPLATE
-from lichen.engine.prompting import Asked, Way
+from lichen.engine.inputs import feeds
+from lichen.engine.language import prompting
+from lichen.engine.language.prompting import Asked, Way
 from lichen.engine.task import task_of
+from lichen.engine.training import supervised
+from lichen.engine.training.merging import TEMPLATE
 
 TASK = "text_classification"
 CHOOSES = "validation"

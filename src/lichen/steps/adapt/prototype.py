@@ -26,10 +26,12 @@ from lichen.core.schema import Count, Seed
 from lichen.core.step import step
 from lichen.data import draws
 from lichen.data.rows import Rows
-from lichen.engine import backend, heads, probe, temperature
-from lichen.engine.lesson import Lesson
-from lichen.engine.probe import Features
+from lichen.engine.modules import backend, heads
+from lichen.engine.scores import temperature
 from lichen.engine.task import task_of
+from lichen.engine.training import probe
+from lichen.engine.training.lesson import Lesson
+from lichen.engine.training.probe import Features
 
 COLDEST, HOTTEST = 1e-3, 1e6
 """Temperatures of distances: features come in any size."""

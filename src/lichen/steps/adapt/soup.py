@@ -19,8 +19,10 @@ from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.step import step
-from lichen.engine import backend, feeds, supervised
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import backend
 from lichen.engine.task import task_of
+from lichen.engine.training import supervised
 
 NUM_MEASURED, BATCH_SIZE = 512, 64
 """Train rows that batch norms are measured on, and how many at a time."""

@@ -15,7 +15,7 @@ from lichen.core.schema import Count, Positive, Seed
 from lichen.core.step import step
 from lichen.data import encoder, extension, tabular
 from lichen.data.tabular import Record
-from lichen.engine import interpolation
+from lichen.engine.generation import interpolation
 
 
 @step

@@ -15,10 +15,13 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Net, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import count_text
-from lichen.engine import architecture, backend, dictation, distillation, feeds, macs, masking, supervised
-from lichen.engine.distillation import Lessons, Student
+from lichen.engine.compression import dictation, distillation
+from lichen.engine.compression.distillation import Lessons, Student
 from lichen.engine.fit import Settings, fit
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import architecture, backend, macs
 from lichen.engine.task import task_of
+from lichen.engine.training import masking, supervised
 
 
 @step

@@ -18,25 +18,17 @@ from lichen.core.schema import Count, Fraction, Natural, Positive, Ratio, Seed
 from lichen.core.step import step
 from lichen.core.value import count_text
 from lichen.data.batches import Epochs
-from lichen.engine import (
-    allocation,
-    backend,
-    distillation,
-    execution,
-    feeds,
-    latency,
-    macs,
-    masking,
-    programs,
-    pruning,
-    supervised,
-)
-from lichen.engine.distillation import Lessons
-from lichen.engine.execution import Execution, Objective
+from lichen.engine.compression import allocation, distillation, latency, pruning
+from lichen.engine.compression.distillation import Lessons
+from lichen.engine.compression.pruning import Group
 from lichen.engine.fit import Settings, fit
-from lichen.engine.phase import Phase
-from lichen.engine.pruning import Group
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import backend, macs
+from lichen.engine.programs import executables
 from lichen.engine.task import task_of
+from lichen.engine.training import execution, masking, supervised
+from lichen.engine.training.execution import Execution, Objective
+from lichen.engine.training.phase import Phase
 
 LADDER = {"speedup": [1.5, 2.0, 3.0, 4.0, 6.0, 8.0]}
 """What a study asks for, weakest first."""
@@ -208,7 +200,7 @@ class Cut:
 
     def _program(self, module: nn.Module) -> Program:
         made = self.model.with_weights(backend.arrays_of(module))
-        return programs.candidates(made, programs.files_of(made), runtime=self.runtime)[
+        return executables.candidates(made, executables.files_of(made), runtime=self.runtime)[
             f"{self.runtime}/float32"
         ]
 

@@ -13,24 +13,18 @@ from lichen.core.program import Program
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import (
-    answer,
-    backend,
-    distillation,
-    execution,
-    fakequant,
-    feeds,
-    masking,
-    programs,
-    quantizers,
-    supervised,
-)  # fmt: skip
-from lichen.engine.calibration import calibration
-from lichen.engine.distillation import Lessons
-from lichen.engine.execution import Execution
+from lichen.engine import answer  # fmt: skip
+from lichen.engine.compression import distillation, fakequant, quantizers  # fmt: skip
+from lichen.engine.compression.calibration import calibration
+from lichen.engine.compression.distillation import Lessons
 from lichen.engine.fit import Settings, fit
-from lichen.engine.parity import Reference
+from lichen.engine.inputs import feeds  # fmt: skip
+from lichen.engine.modules import backend  # fmt: skip
+from lichen.engine.programs import executables  # fmt: skip
+from lichen.engine.programs.parity import Reference
 from lichen.engine.task import task_of
+from lichen.engine.training import execution, masking, supervised  # fmt: skip
+from lichen.engine.training.execution import Execution
 
 CLIP = 1.0
 """The longest gradient: what is rounded coarsely has a steep loss."""
@@ -115,5 +109,5 @@ def _require_parity(
 
 def _int8(model: Model, rows_NCHW: np.ndarray) -> Program:
     """The executable that `quantize` tries first."""
-    files = quantizers.by_onnxruntime(programs.files_of(model)["onnx"]["model.onnx"], rows_NCHW)
-    return programs.build(model, files, runtime="onnxruntime", precision="int8")
+    files = quantizers.by_onnxruntime(executables.files_of(model)["onnx"]["model.onnx"], rows_NCHW)
+    return executables.build(model, files, runtime="onnxruntime", precision="int8")

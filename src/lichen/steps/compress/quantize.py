@@ -16,9 +16,11 @@ from lichen.core.program import Program
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Seed
 from lichen.core.step import step
-from lichen.engine import feeds, fewbits, programs, quantizers
-from lichen.engine.calibration import calibration
-from lichen.engine.parity import Pairing, Reference
+from lichen.engine.compression import fewbits, quantizers
+from lichen.engine.compression.calibration import calibration
+from lichen.engine.inputs import feeds
+from lichen.engine.programs import executables
+from lichen.engine.programs.parity import Pairing, Reference
 
 LADDER = {"precision": ["float32", "int8"], "runtime": ["onnxruntime", "openvino"]}
 """What a study asks for, weakest first."""
@@ -75,17 +77,19 @@ def quantize(
         return _of_language(model, data, precision, group, num_calibration, max_drop, seed, run)
     if precision == "int4":
         raise OptionError("int4 is for the weights of language models; other nets compute in int8")
-    files = programs.files_of(model)
-    plain = programs.candidates(model, files, runtime=runtime)
-    about = programs.about(model)
+    files = executables.files_of(model)
+    plain = executables.candidates(model, files, runtime=runtime)
+    about = executables.about(model)
     reference = Reference(model, data)
     if precision == "float32":
-        program = plain[programs.fastest(plain, run=run, about=about).winner]
+        program = plain[executables.fastest(plain, run=run, about=about).winner]
         reference.require_equal(program, EXACT)
         return program
     rows_NCHW = calibration(data, model, num_calibration, seed)
     attempt = _first_good(model, files["onnx"]["model.onnx"], rows_NCHW, reference, runtime, max_drop, run)
-    choice = programs.fastest(attempt.passed, run=run, about={**about, "layers": attempt.words}, beside=plain)
+    choice = executables.fastest(
+        attempt.passed, run=run, about={**about, "layers": attempt.words}, beside=plain
+    )
     program = attempt.passed[choice.winner]
     run.emit("note", text=f"{attempt.words} in int8: {attempt.pairings[choice.winner]}; {choice}")
     _warn(program, choice, plain, run)
@@ -122,7 +126,7 @@ def _first_good(
     for attempt in _attempts(onnx, rows_NCHW):
         for way in quantizers.ways(model.assets, onnx, runtime):
             files = way.quantize(onnx, rows_NCHW, excluded=attempt.excluded, is_narrow=is_narrow)
-            program = programs.build(model, files, runtime=way.runtime, precision="int8")
+            program = executables.build(model, files, runtime=way.runtime, precision="int8")
             _judge(attempt, f"{way.runtime}/{way.words}", program, reference, max_drop)
         if attempt.passed:
             return attempt
@@ -165,7 +169,7 @@ def _saturates() -> bool:
     return facts["machine"] in ("x86_64", "AMD64") and not VNNI_FLAGS & set(facts["flags"])
 
 
-def _warn(program: Program, choice: programs.Choice, plain: dict[str, Program], run: Run) -> None:
+def _warn(program: Program, choice: executables.Choice, plain: dict[str, Program], run: Run) -> None:
     """Says so where int8 is not worth it on this machine."""
     float_ms = min(choice.latency_ms[name] for name in plain)
     if choice.latency_ms[choice.winner] >= float_ms:

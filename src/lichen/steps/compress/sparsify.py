@@ -14,11 +14,15 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import size_text
-from lichen.engine import backend, distillation, feeds, latency, masking, programs, supervised
-from lichen.engine.distillation import Lessons
+from lichen.engine.compression import distillation, latency
+from lichen.engine.compression.distillation import Lessons
 from lichen.engine.fit import Settings, fit
-from lichen.engine.phase import Phase
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import backend
+from lichen.engine.programs import executables
 from lichen.engine.task import task_of
+from lichen.engine.training import masking, supervised
+from lichen.engine.training.phase import Phase
 
 FASTER = 1.05
 """A gain below this is not one."""
@@ -116,4 +120,6 @@ def _packed_bytes(model: Model) -> int:
 
 
 def _float(model: Model) -> Program:
-    return programs.candidates(model, programs.files_of(model), runtime="onnxruntime")["onnxruntime/float32"]
+    return executables.candidates(model, executables.files_of(model), runtime="onnxruntime")[
+        "onnxruntime/float32"
+    ]

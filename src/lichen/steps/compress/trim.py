@@ -23,23 +23,16 @@ from lichen.core.schema import Count, Fraction, Natural, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import count_text
 from lichen.data.batches import Rounds
-from lichen.engine import (
-    architecture,
-    backend,
-    dictation,
-    execution,
-    fewbits,
-    gptfile,
-    supervised,
-    telling,
-    trimming,
-)
-from lichen.engine.calibration import calibration
-from lichen.engine.execution import Execution
+from lichen.engine.compression import dictation, fewbits, trimming
+from lichen.engine.compression.calibration import calibration
+from lichen.engine.compression.trimming import Batch, Sizes
 from lichen.engine.fit import Settings, fit
-from lichen.engine.parity import Reference
+from lichen.engine.modules import architecture, backend
+from lichen.engine.programs import gptfile
+from lichen.engine.programs.parity import Reference
 from lichen.engine.task import task_of
-from lichen.engine.trimming import Batch, Sizes
+from lichen.engine.training import execution, supervised, telling
+from lichen.engine.training.execution import Execution
 
 ASKED_TOKENS = 8192
 """Of train rows, that say what matters."""

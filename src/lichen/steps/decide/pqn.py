@@ -23,11 +23,11 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Net, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import acting, actors, apprentice, policy, practice
-from lichen.engine.apprentice import Plan, Practice
-from lichen.engine.gradient import Gradient
+from lichen.engine.decision import acting, actors, apprentice, policy, practice
+from lichen.engine.decision.apprentice import Plan, Practice
+from lichen.engine.decision.scales import Scales
 from lichen.engine.rollout import Rollout, flat
-from lichen.engine.scales import Scales
+from lichen.engine.training.gradient import Gradient
 
 USUAL = {"mlp": {"width": 64, "norm": "layer"}}
 """Options of a net where none are given; a norm after each layer is what makes it stable."""

@@ -14,9 +14,11 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Seed
 from lichen.core.step import step
 from lichen.data import environments, observations
-from lichen.engine import actions, answer, episodes, execution, rollout
-from lichen.engine.execution import Execution
+from lichen.engine import answer, rollout
+from lichen.engine.decision import actions, episodes
 from lichen.engine.rollout import Act, Stage
+from lichen.engine.training import execution
+from lichen.engine.training.execution import Execution
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 """Of the steps; each split is played on seeds of its own."""

@@ -24,12 +24,12 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Net, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import actors, apprentice, policy, practice
-from lichen.engine.actors import ActorCritic
-from lichen.engine.apprentice import Plan, Practice
-from lichen.engine.gradient import Gradient
+from lichen.engine.decision import actors, apprentice, policy, practice
+from lichen.engine.decision.actors import ActorCritic
+from lichen.engine.decision.apprentice import Plan, Practice
+from lichen.engine.decision.scales import Scales
 from lichen.engine.rollout import Rollout, flat
-from lichen.engine.scales import Scales
+from lichen.engine.training.gradient import Gradient
 
 USUAL = {"mlp": {"width": 64, "activation": "tanh"}}
 """Options of a net where none are given."""

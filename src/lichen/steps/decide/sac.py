@@ -29,12 +29,13 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Natural, Net, Positive, Seed
 from lichen.core.step import step
-from lichen.engine import acting, actions, apprentice, architecture, heads, policy, practice
-from lichen.engine.apprentice import Plan, Practice
-from lichen.engine.gradient import Gradient
-from lichen.engine.replay import Replay
+from lichen.engine.decision import acting, actions, apprentice, policy, practice
+from lichen.engine.decision.apprentice import Plan, Practice
+from lichen.engine.decision.replay import Replay
+from lichen.engine.decision.scales import Scales
+from lichen.engine.modules import architecture, heads
 from lichen.engine.rollout import Act, Rollout, flat
-from lichen.engine.scales import Scales
+from lichen.engine.training.gradient import Gradient
 
 USUAL = {"mlp": {"width": 64}}
 """Options of a net where none are given."""

@@ -11,9 +11,9 @@ from lichen.core.program import Program
 from lichen.core.progress import Run
 from lichen.core.schema import Fraction, Positive
 from lichen.core.step import step
-from lichen.engine import gate, programs
-from lichen.engine.gate import Terms
-from lichen.engine.parity import Reference
+from lichen.engine.programs import executables, gate
+from lichen.engine.programs.gate import Terms
+from lichen.engine.programs.parity import Reference
 
 
 @step
@@ -49,7 +49,7 @@ def export(
     """
     reference = Reference(model, data)
     terms = Terms(tolerance=tolerance, max_drop=max_drop, max_flips=max_flips)
-    found = programs.candidates(
+    found = executables.candidates(
         model, format=format, runtime=runtime, precisions=_precisions(model, precision)
     )
     if not found:
@@ -59,7 +59,7 @@ def export(
         gate.require_fit(reference, program)
     if precision == "auto":
         found = {name: program for name, program in found.items() if _is_good(reference, program, terms, run)}
-    choice = programs.fastest(found, run=run, about=programs.about(model))
+    choice = executables.fastest(found, run=run, about=executables.about(model))
     program = found[choice.winner]
     run.emit("note", text=f"{gate.require_same(reference, program, terms)}; {choice}")
     return program

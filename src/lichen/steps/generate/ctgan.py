@@ -18,9 +18,11 @@ from lichen.core.schema import Count, Fraction, Positive, Seed
 from lichen.core.step import step
 from lichen.data import encoder
 from lichen.data.tabular import Tabular
-from lichen.engine import architecture, backend, classes, contest, generating
-from lichen.engine.asking import Table
-from lichen.engine.contest import Contest, Terms
+from lichen.engine.generation import contest, generating
+from lichen.engine.generation.asking import Table
+from lichen.engine.generation.contest import Contest, Terms
+from lichen.engine.modules import architecture, backend
+from lichen.engine.scores import classes
 from lichen.nets.ctgan import NUM_CHOOSING, Rows
 
 

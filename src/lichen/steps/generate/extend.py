@@ -9,7 +9,7 @@ from lichen.core.errors import UsageError, nearest
 from lichen.core.progress import Run
 from lichen.core.step import step
 from lichen.data import extension
-from lichen.engine import supervised
+from lichen.engine.training import supervised
 
 
 @step

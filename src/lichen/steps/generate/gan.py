@@ -1,6 +1,7 @@
 """gan: a generator learns to make pictures of each class that a discriminator cannot tell from real ones.
 
-Papers: Goodfellow et al. 2014; Miyato and Koyama 2018 for classes; see `engine/adversary` for the losses.
+Papers: Goodfellow et al. 2014; Miyato and Koyama 2018 for classes; of the losses see
+`engine/generation/adversary`.
 """
 
 from __future__ import annotations
@@ -19,19 +20,11 @@ from lichen.core.schema import Count, Fraction, Net, Positive, Seed
 from lichen.core.step import step
 from lichen.data import batches, png
 from lichen.data.images import Images
-from lichen.engine import (
-    architecture,
-    backend,
-    codes,
-    duel,
-    execution,
-    generating,
-    images,
-    sheets,
-    spectral,
-    supervised,
-)  # fmt: skip
-from lichen.engine.bout import Duel, Rules
+from lichen.engine.generation import duel, generating, sheets, spectral  # fmt: skip
+from lichen.engine.generation.bout import Duel, Rules
+from lichen.engine.inputs import codes, images  # fmt: skip
+from lichen.engine.modules import architecture, backend  # fmt: skip
+from lichen.engine.training import execution, supervised  # fmt: skip
 
 GRIDS = 8
 """Grids of samples over a training."""
@@ -39,7 +32,7 @@ WAYS = {
     "none": (), "translation": ("translation",), "translation_cutout": ("translation", "cutout"),
     "all": ("colour", "translation", "cutout"),
 }  # fmt: skip
-"""Ways of `engine/diffaugment` by the option that names them."""
+"""Ways of `engine/generation/diffaugment` by the option that names them."""
 
 
 @dataclass(frozen=True)

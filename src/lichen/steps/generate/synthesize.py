@@ -16,9 +16,9 @@ from lichen.core.schema import Count, Fraction, Positive, Seed
 from lichen.core.step import step
 from lichen.core.value import short
 from lichen.data import extension
-from lichen.engine import drawing, fidelity, memorization
-from lichen.engine.drawing import Cells, Pictures
-from lichen.engine.sieve import Mesh, Sieve
+from lichen.engine.generation import drawing, fidelity, memorization
+from lichen.engine.generation.drawing import Cells, Pictures
+from lichen.engine.generation.sieve import Mesh, Sieve
 
 NUM_ASKED = 1000
 """Rows that are asked whether they are copies."""

@@ -13,8 +13,8 @@ from lichen.core.schema import Count
 from lichen.core.session import current
 from lichen.core.step import step
 from lichen.data import environments
-from lichen.engine import games
-from lichen.engine.hunt import Hunt
+from lichen.engine.search import games
+from lichen.engine.search.hunt import Hunt
 
 
 @step(splits=("train", "validation"))
@@ -33,4 +33,4 @@ def augmentations(model: Model, data: Dataset, *, epochs: Count = 1) -> Environm
         raise UsageError(f"{model!r} was not made by recorded steps, so there is no training to replay")
     Hunt(model.made, data, current())  # says what is missing before anything learns
     options = {"model": games.hold(model), "data": games.hold(data), "epochs": epochs}
-    return environments.look_at("lichen.engine.augmentations:Augmentations", options, [])
+    return environments.look_at("lichen.engine.search.augmentations:Augmentations", options, [])

@@ -14,8 +14,11 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Ratio
 from lichen.core.step import step
 from lichen.data import environments
-from lichen.engine import backend, feeds, games, latency
-from lichen.engine import ratios as game
+from lichen.engine.compression import latency
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import backend
+from lichen.engine.search import games
+from lichen.engine.search import ratios as game
 from lichen.engine.task import task_of
 
 
@@ -61,4 +64,4 @@ def ratios(
         "model": games.hold(model), "data": games.hold(data), "table": table, "budget": budget,
         "num_rows": num_rows, "num_levels": num_levels, "round_to": round_to, "is_continuous": is_continuous,
     }  # fmt: skip
-    return environments.look_at("lichen.engine.ratios:Ratios", options, [])
+    return environments.look_at("lichen.engine.search.ratios:Ratios", options, [])

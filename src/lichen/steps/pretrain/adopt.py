@@ -9,7 +9,7 @@ from typing import Literal
 from lichen.core.model import Model
 from lichen.core.schema import Count, Source
 from lichen.core.step import step
-from lichen.engine import adopting, bertfolder
+from lichen.engine.language import adopting, bertfolder
 
 LEAST = 2
 """Tokens that a model reads at least: the one that begins a document, and one of its text."""

@@ -16,7 +16,8 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Net, Seed, Source, Task
 from lichen.core.step import step
-from lichen.engine import architecture, backend, feeds, pretrained
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import architecture, backend, pretrained
 from lichen.engine.task import task_of
 
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

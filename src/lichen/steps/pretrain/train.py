@@ -14,10 +14,12 @@ from lichen.core.model import Model
 from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Function, Natural, Net, Positive, Seed, Task
 from lichen.core.step import step
-from lichen.engine import architecture, backend, feeds, supervised
-from lichen.engine.job import Settings
-from lichen.engine.lesson import Lesson
+from lichen.engine.inputs import feeds
+from lichen.engine.modules import architecture, backend
 from lichen.engine.task import task_of
+from lichen.engine.training import supervised
+from lichen.engine.training.job import Settings
+from lichen.engine.training.lesson import Lesson
 
 
 @step(splits=("train", "validation"), without=None)

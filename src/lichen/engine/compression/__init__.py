@@ -1,0 +1,1 @@
+"""compression: fewer channels, fewer bits, a smaller student: and what each costs."""

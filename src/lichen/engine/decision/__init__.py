@@ -1,0 +1,1 @@
+"""decision: agents that learn by acting: their parts, their loop, their episodes."""

@@ -1,0 +1,1 @@
+"""language: language models: adopted, prompted, tuned, and written for others to open."""

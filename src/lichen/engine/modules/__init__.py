@@ -1,0 +1,1 @@
+"""modules: torch nets: built from their addresses, wrapped into Models and back, looked through, changed."""

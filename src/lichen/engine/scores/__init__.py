@@ -1,0 +1,1 @@
+"""scores: how good answers are, and how sure that is."""

@@ -1,0 +1,1 @@
+"""search: choices within a life, searched as games, and trainings repeated to judge them."""

@@ -1,0 +1,72 @@
+"""start: what a trained model goes on learning from: its net, with a fresh head where labels are others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lichen.core.dataset import Dataset
+from lichen.core.errors import UsageError
+from lichen.core.model import Model
+from lichen.engine.modules import heads
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What training starts from.
+
+    Args:
+        is_new: the head has learnt nothing yet.
+    """
+
+    module: nn.Module
+    options: dict[str, Any]
+    assets: dict[str, Any]
+    is_new: bool
+
+
+def of(
+    model: Model, data: Dataset, num_outputs: int, *, head: str, kind: str | None = None, seed: int
+) -> Start:
+    """A copy of a model's net for other rows or labels.
+
+    Args:
+        head: `auto` replaces it where the data's labels are not the model's; `keep` insists on it; `new`
+            replaces it.
+        kind: of the head, one of `heads.KINDS`; None: the model's.
+
+    Raises:
+        UsageError: the head cannot be kept, or the net takes no other.
+    """
+    module, options = model.torch(), dict(model.options)
+    assets = {**model.assets, "labels": data.labels}
+    is_new = assets.pop("is_head_new", False)
+    kind = kind or heads.kind(module)
+    if _takes_new_head(model, data, head, is_other=kind != heads.kind(module)):
+        is_new, options = True, _replace_head(module, kind, num_outputs, options, seed)
+    return Start(module=module, options=options, assets=assets, is_new=is_new)
+
+
+def _takes_new_head(model: Model, data: Dataset, head: str, *, is_other: bool) -> bool:
+    is_same = list(model.assets.get("labels") or []) == data.labels
+    if head == "keep" and (is_other or not is_same):
+        wanted = "head must be of the kind asked for" if is_other else "labels must be the data's"
+        raise UsageError(f"the model's {wanted} to keep its head", hint="head='new' replaces it")
+    return head == "new" or is_other or not is_same
+
+
+def _replace_head(
+    module: nn.Module, kind: str, num_outputs: int, options: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """A fresh head of the width that the features have; the options that rebuild the net with it."""
+    if num_outputs == 0:
+        raise UsageError("a head that tells tokens is the tokenizer's and cannot be new", hint="head='keep'")
+    if "num_outputs" not in options:
+        raise UsageError("the net's builder must take `num_outputs` to be given a new head")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        heads.replace(module, kind, num_outputs)
+    return heads.options(options, kind, num_outputs)

