@@ -33,7 +33,7 @@ def life(num_train: int, gan_steps: int, train_steps: int, seeds: int) -> dict:
     scores = {name: li.evaluate(model, data).value for name, model in told.items()}
     best = max(scores, key=lambda name: scores[name])
     gan = li.generate.gan(data, epochs=max(1, gan_steps * GAN["batch_size"] // num_train), **GAN)
-    more = li.generate.synthesize(gan.generator, data, told[best], ratio=2.0, confidence=0.7)
+    more = li.generate.synthesize(gan.generator, data, told[best], ratio=1.0, confidence=0.7)
     found = li.studies.worth_of_synthetic(told[best], more, seeds=seeds)
     print(f"{num_train} rows, {best}\n{found}", flush=True)
     return {
@@ -46,11 +46,9 @@ def life(num_train: int, gan_steps: int, train_steps: int, seeds: int) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="500 rows and few steps: says nothing of worth")
-    parser.add_argument(
-        "--rows", type=int, nargs="+", default=[540, 1620, 5400], help="train rows with labels"
-    )
+    parser.add_argument("--rows", type=int, nargs="+", default=[540, 1620], help="train rows with labels")
     given = parser.parse_args()
-    sizes, steps = ([500], (40, 30, 2)) if given.quick else (given.rows, (6000, 1500, 5))
+    sizes, steps = ([500], (40, 30, 2)) if given.quick else (given.rows, (4000, 600, 5))
     figures = []
     for num_train in sizes:
         with tempfile.TemporaryDirectory() as folder, li.opened(Path(folder) / ".lichen"):

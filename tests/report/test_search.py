@@ -6,7 +6,7 @@ import pytest
 
 import lichen as li
 from lichen.core import session
-from lichen.report import findings, page, search
+from lichen.report import findings, page, questions, search
 from lichen.studies.search import Found, Pair, Search
 
 FOUND = tuple(
@@ -51,4 +51,4 @@ def test_a_lead_that_may_be_chance_wins_nothing(told):
 
 def test_what_was_not_studied_says_how_to(told):
     found = replace(told(STUDY), search=None)
-    assert f"lichen search {found.value.id}" in search.search(found)
+    assert not search.search(found) and f"lichen search {found.value.id}" in questions.questions(found)

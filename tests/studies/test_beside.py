@@ -8,7 +8,7 @@ from lichen.core import session
 from lichen.core.errors import UsageError
 from lichen.data import arrays
 from lichen.engine.scores import intervals
-from lichen.report import beside, findings, page
+from lichen.report import beside, findings, page, questions
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +70,12 @@ def test_what_is_of_another_task_or_of_no_record_is_named(life):
 def test_the_report_of_each_shows_the_table(life):
     opened, _, models = life
     found = li.studies.beside(*models)
-    assert "Not studied" in str(beside.beside(findings.gather(models[1], opened)))
+    assert not beside.beside(findings.gather(models[1], opened))
+    assert f"lichen beside {models[1].id}" in questions.questions(findings.gather(models[1], opened))
     opened.events.emit("study", study="beside", digest=models[0].digest, found=found.as_json())
     for model in models:
         gathered = findings.gather(model, opened)
         text = str(beside.beside(gathered))
         assert all(point.words in text for point in found.points) and "paired row by row" in text
         assert 'id="beside"' in page.html(gathered)
+        assert "lichen beside" not in questions.questions(gathered)

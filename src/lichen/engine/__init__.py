@@ -1,1 +1,1 @@
-"""engine: the loops everyone shares: fit, answer, decode, rollout, evaluate, measure; their parts in folders."""
+"""engine: the loops everyone shares: fit, answer, decode, rollout, evaluate; their parts in folders."""

@@ -35,8 +35,8 @@ TITLE = "Why it answered so"
 def attribution(found: Findings) -> Markup:
     """Integrated gradients of the life's last Model for some rows of validation."""
     model = next((stage.value for stage in reversed(found.models) if isinstance(stage.value, Model)), None)
-    if model is not None and "image_shape" not in model.assets:
-        return section("why", TITLE, note("Only answers about pictures are explained."))
+    if model is not None and "image_shape" not in model.assets:  # only answers about pictures are explained
+        return Markup("")
     if reason := samples.unshown(found):
         return section("why", TITLE, note(reason))
     if model is None or list(model.assets.get("labels") or []) != found.labels:

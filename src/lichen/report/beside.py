@@ -9,7 +9,7 @@ from lichen.core.value import seconds_text
 from lichen.report import bars, figures
 from lichen.report.bars import Span
 from lichen.report.findings import Findings
-from lichen.report.markup import Inside, Markup, figure, join, note, section, table, tag
+from lichen.report.markup import Inside, Markup, figure, note, section, table, tag
 
 TITLE = "Side by side"
 HEAD = ("", "value", "metric", "95 % interval", "to the first", "interval", "parameters", "size", "latency",
@@ -18,11 +18,10 @@ KINDS = {"better": "good", "worse": "bad"}
 
 
 def beside(found: Findings) -> Markup:
-    """A row per value and the paired differences to the first; or how to see them."""
+    """A row per value and the paired differences to the first."""
     study = found.beside
     if not study:
-        command = tag("code", None, f"lichen beside {found.value.id} OTHER")
-        return section("beside", TITLE, note(join(["Not studied. ", command, " sets others beside it."])))
+        return Markup("")
     metric, first = figures.name(study["metric"]), study["points"][0]["words"]
     spans = [Span(name=point["words"], value=point["gain"], low=point["gain_low"], high=point["gain_high"],
                   kind=KINDS.get(point["verdict"], "plain")) for point in study["points"][1:]]  # fmt: skip

@@ -9,7 +9,7 @@ from lichen.report import bars, charts, figures
 from lichen.report.bars import Span
 from lichen.report.charts import Series
 from lichen.report.findings import Findings
-from lichen.report.markup import Markup, figure, grid, join, note, section, table, tag
+from lichen.report.markup import Markup, figure, grid, note, section, table, tag
 
 OUTSIDE = ("at", "kind", "step", "key", "epoch", "steps", "run")
 KNOWN = {
@@ -90,13 +90,10 @@ def _said(name: str) -> str:
 
 
 def ablation(found: Findings) -> Markup:
-    """The worth of each removable step with its interval, or how to find it out."""
+    """The worth of each removable step with its interval."""
     title, study = "What each step was worth", found.ablation
     if not study:
-        command = tag("code", None, f"lichen ablate {found.value.id}")
-        return section(
-            "ablation", title, note(join(["Not studied. ", command, " leaves out one step at a time."]))
-        )
+        return Markup("")
     metric = figures.name(study["metric"])
     kept = f" Not removable: {', '.join(study['kept'])}." if study["kept"] else ""
     said = (

@@ -34,7 +34,7 @@ def film(found: Findings) -> Markup:
     """The first validation episode, from its beginning to its end."""
     policy, world = found.value, found.environment
     if world is None or not isinstance(policy, Model | Program):
-        return section("episode", TITLE, note("Nothing of this life acts in an environment."))
+        return Markup("")
     try:
         from lichen.engine.decision import film as engine  # the report of a classifier needs no gymnasium
 

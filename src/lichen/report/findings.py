@@ -95,6 +95,11 @@ class Findings:
         return [stage for stage in self.stages if isinstance(stage.value, Model | Program)]
 
     @property
+    def rivals(self) -> list[Stage]:
+        """The models of the life that do what the value does: the value, and others of its task."""
+        return [stage for stage in self.models if getattr(stage.value, "task", None) == self.value.task]
+
+    @property
     def labels(self) -> list[str]:
         return list(self.value.assets.get("labels") or (self.data.labels if self.data else []))
 

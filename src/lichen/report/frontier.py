@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from lichen.core.model import Model
 from lichen.engine.compression.frontier import front
 from lichen.report import charts, figures
 from lichen.report.charts import Point
-from lichen.report.findings import Findings, Stage
-from lichen.report.markup import Inside, Markup, figure, grid, join, note, section, table, tag
+from lichen.report.findings import Findings
+from lichen.report.markup import Inside, Markup, figure, grid, note, section, table, tag
 
 TITLE = "How small and fast it can be"
 HEAD = ("what was done", "value", "metric", "drop", "interval for all", "latency", "size", "verdict")
 
 
 def frontier(found: Findings) -> Markup:
-    """The metric of every form against latency and size, and a table of them; or how to find them."""
+    """The metric of every form against latency and size, and a table of them."""
     study = found.compression
     if not study:
-        command = tag("code", None, f"lichen compress {_whole(found).row.digest[:10]}")
-        return section("frontier", TITLE, note(join(["Not studied. ", command, " searches smaller forms."])))
+        return Markup("")
     made = [point for point in study["points"] if point["digest"]]
     pictures = grid(_against(made, study, "latency", "latency of one row, ms", "latency_ms", 1.0),
                     _against(made, study, "size", "size, kB", "size_bytes", 1e-3))  # fmt: skip
@@ -33,13 +30,6 @@ def frontier(found: Findings) -> Markup:
         f"For {study['asked']['profile']['words']}. Filled: nothing is both better and cheaper."
     )
     return section("frontier", TITLE, pictures, table(HEAD, rows, left=(0, 1, 7)), note(said))
-
-
-def _whole(found: Findings) -> Stage:
-    """The model that the life came to before it was compressed; a tokenizer is none."""
-    judged = [stage for stage in found.models if stage.scores is not None and isinstance(stage.value, Model)]
-    before = list(itertools.takewhile(lambda stage: not stage.row.step.startswith("compress."), judged))
-    return (before or judged or found.models)[-1]
 
 
 def _against(

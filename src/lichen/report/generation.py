@@ -30,15 +30,7 @@ def generation(found: Findings) -> Markup:
         *(_likeness(found.likeness) if found.likeness else []),
         *(_worth(found.worth) if found.worth else []),
     ]
-    return section("generation", TITLE, *(parts or [_unstudied(found)]))
-
-
-def _unstudied(found: Findings) -> Markup:
-    if "num_codes" not in found.value.assets:
-        return note("No rows were generated in this life.")
-    study = "likeness" if "encoder" in found.value.assets else "fidelity"
-    command = tag("code", None, f"lichen {study} {found.value.id}")
-    return note(join(["Not studied. ", command, " compares what it makes with real rows."]))
+    return section("generation", TITLE, *parts) if parts else Markup("")
 
 
 def _over_time(times: Sequence[tuple[float, str]]) -> Markup:

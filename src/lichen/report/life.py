@@ -101,7 +101,7 @@ def pareto(found: Findings) -> Markup:
 
 
 def _against(found: Findings, what: str, unit: str, cost: Callable[[Stage], float | None]) -> Markup:
-    shown = [(stage, spent) for stage in found.models if stage.scores is not None and (spent := cost(stage))]
+    shown = [(stage, spent) for stage in found.rivals if stage.scores is not None and (spent := cost(stage))]
     if not shown:
         return Markup("")
     headline = figures.name(shown[0][0].scores.headline)  # type: ignore[union-attr]

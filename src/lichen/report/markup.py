@@ -57,6 +57,11 @@ def section(name: str, title: str, *inside: Inside) -> Markup:
     return tag("section", {"id": name}, tag("h2", None, title), *inside)
 
 
+def anchor(made: Markup) -> str:
+    """The name of a section."""
+    return made.removeprefix('<section id="').partition('"')[0]
+
+
 def note(said: Inside) -> Markup:
     return tag("p", {"class": "note"}, said)
 

@@ -20,58 +20,39 @@ from lichen.report import (
     origin,
     prompting,
     quality,
+    questions,
     samples,
     search,
     style,
     verdict,
 )
 from lichen.report.findings import Findings
-from lichen.report.markup import Markup, join, tag
+from lichen.report.markup import Markup, anchor, join, tag
 
-PARTS = (
-    verdict.command,
-    life.life,
-    life.pareto,
-    frontier.frontier,
-    beside.beside,
-    curves.curves,
-    curves.ablation,
-    search.search,
-    film.film,
-    generation.generation,
-    prompting.prompting,
-    quality.quality,
-    samples.samples,
-    attribution.attribution,
-    samples.augmentation,
-    graph.lineage,
-    origin.written,
-    origin.openings,
-    origin.environment,
-    origin.data,
-)
-"""Sections after the verdict, in the order of the page."""
-LINKS = (
-    ("life", "life"),
-    ("pareto", "cost"),
-    ("frontier", "frontier"),
-    ("beside", "beside"),
-    ("curves", "training"),
-    ("ablation", "ablation"),
-    ("search", "search"),
-    ("episode", "episode"),
-    ("generation", "generation"),
-    ("prompt", "prompt"),
-    ("quality", "quality"),
-    ("samples", "samples"),
-    ("why", "why"),
-    ("augmentation", "augmentation"),
-    ("lineage", "lineage"),
-    ("recipe", "recipe"),
-    ("openings", "test"),
-    ("environment", "environment"),
-    ("data", "data"),
-)
+PARTS = {
+    "": verdict.command,
+    "life": life.life,
+    "cost": life.pareto,
+    "frontier": frontier.frontier,
+    "beside": beside.beside,
+    "training": curves.curves,
+    "ablation": curves.ablation,
+    "search": search.search,
+    "episode": film.film,
+    "generation": generation.generation,
+    "prompt": prompting.prompting,
+    "quality": quality.quality,
+    "samples": samples.samples,
+    "why": attribution.attribution,
+    "augmentation": samples.augmentation,
+    "not studied": questions.questions,
+    "lineage": graph.lineage,
+    "recipe": origin.written,
+    "test": origin.openings,
+    "environment": origin.environment,
+    "data": origin.data,
+}
+"""The sections after the verdict by what links call them; one without anything to say is empty."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Nothing is loaded and nothing runs, whatever the data held."""
 
@@ -87,9 +68,11 @@ def html(found: Findings) -> str:
         tag("title", None, f"{verdict.title(found)} · lichen"),
         tag("style", None, Markup(style.sheet())),
     )
-    links = tag("nav", None, *(tag("a", {"href": f"#{name}"}, said) for name, said in LINKS))
+    parts = {said: made for said, part in PARTS.items() if (made := part(found))}
+    links = tag("nav", None, *(tag("a", {"href": f"#{anchor(made)}"}, said)
+                               for said, made in parts.items() if said))  # fmt: skip
     foot = tag("footer", None, f"lichen report of {found.value.kind} {found.value.digest}")
-    body = join([verdict.verdict(found), links, *(part(found) for part in PARTS), foot], "\n")
+    body = join([verdict.verdict(found), links, *parts.values(), foot], "\n")
     return f'<!doctype html>\n<html lang="en">\n{head}\n<body>\n{body}\n</body>\n</html>\n'
 
 

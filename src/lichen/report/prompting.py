@@ -19,7 +19,7 @@ def prompting(found: Findings) -> Markup:
     """The template, the words of the labels, the demonstrations and, where it was studied, their order."""
     about = found.value.assets.get("prompt")
     if not isinstance(about, Mapping):
-        return section("prompt", TITLE, note("No language model was asked by a prompt in this life."))
+        return Markup("")
     parts = [_template(about, found.labels), *_shown(about.get("demonstrations"))]
     if found.orders:
         parts += _orders(found.orders)

@@ -160,7 +160,7 @@ def augmentation(found: Findings) -> Markup:
     """Train rows beside several draws of the policy, as training saw them."""
     data = found.data
     if data is None or not data.policy:
-        return section("augmentation", "Augmentation", note("Train rows were not varied."))
+        return Markup("")
     try:
         original_BCHW, drawn = _drawn(data)
     except (LichenError, OSError) as error:

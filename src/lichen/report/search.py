@@ -8,18 +8,17 @@ from typing import Any
 from lichen.report import bars, figures
 from lichen.report.bars import Span
 from lichen.report.findings import Findings
-from lichen.report.markup import Inside, Markup, figure, join, note, section, table, tag
+from lichen.report.markup import Inside, Markup, figure, note, section, table, tag
 
 TITLE = "Which way to choose"
 HEAD = ("way", "value", "on the rows that chose", "asked", "choice of the first seed")
 
 
 def search(found: Findings) -> Markup:
-    """Every way with what it found, the first one beside the others, and who won; or how to find out."""
+    """Every way with what it found, the first one beside the others, and who won."""
     study = found.search
     if not study:
-        command = tag("code", None, f"lichen search {found.value.id}")
-        return section("search", TITLE, note(join(["Not studied. ", command, " compares some."])))
+        return Markup("")
     ways = sorted(study["found"], key=lambda one: -one["value"])
     listed = table(HEAD, [_row(one, study) for one in ways], left=(0, 4))
     return section("search", TITLE, _lead(study), listed, note(_said(study)))
