@@ -157,6 +157,14 @@ def test_nothing_but_the_training_is_repeated(here):
     assert here.counts["computed"] == computed
 
 
+def test_the_life_that_is_judged_has_no_step_twice_in_the_record(here):
+    """The newest call that made a value tells its life, and a study's calls are the newest."""
+    data = li.augment.policy(li.generate.extend(real(2), held_back(2)), ops=["crop"])
+    worth_of_synthetic(ridge(data), seeds=1)
+    made = here.store.origin(data.digest)
+    assert [call.step for call in made.call.history()].count("augment.policy") == 1
+
+
 def test_rows_learnt_from_validation_are_refused(here):
     """A planted generator that has seen the rows that judge."""
     data = real(2)

@@ -100,7 +100,7 @@ def economy(found: Findings) -> str:
     """Size and latency against the largest model of the life that does the same."""
     mine = found.last.row
     largest = max((stage.row for stage in found.rivals), key=lambda row: row.size_bytes or 0)
-    if largest.digest == mine.digest or not mine.size_bytes or not largest.size_bytes:
+    if not mine.size_bytes or not largest.size_bytes or largest.size_bytes == mine.size_bytes:
         speed = f" and answers a row in {figures.latency(mine)}" if mine.latency_ms is not None else ""
         return f"is the largest model of its life at {figures.size(mine.size_bytes)}{speed}"
     said = f"is {figures.ratio(largest.size_bytes / mine.size_bytes)} smaller"

@@ -41,7 +41,7 @@ class Way(NamedTuple):
     options: Mapping[str, Any]
 
 
-PLAIN = Way("", "augment.policy", {"ops": []})
+PLAIN = Way("", "augment.policy", {"ops": [], "favour": None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +117,8 @@ class Trial:
 
     def _varied(self, rows: Dataset, place: int) -> Dataset:
         way = self.ways[place]
+        if way.step == "augment.policy" and _policy(rows, usual=[]) == way.options:
+            return rows  # they are varied so already
         return self._called(way.step, {"data": rows}, way.options)
 
     def outcome(self, arm: Plan, seed: int) -> np.ndarray:
@@ -173,7 +175,7 @@ def _classical(data: Dataset, mixed: Dataset, ops: list[Any] | None) -> list[Way
         ratios = _ratios(mixed)
         between = Way(", with rows between", "augment.smote", {"ratio": 0.0, "ratios": ratios})
         return [between] if ratios else []
-    told = _policy(data) if ops is None else {"ops": ops}
+    told = _policy(data) if ops is None else {"ops": ops, "favour": None}
     return [Way(", augmented", "augment.policy", told)] if told["ops"] else []
 
 
@@ -188,13 +190,13 @@ def _ratios(mixed: Dataset) -> dict[str, float]:
             if made and held > 1}  # fmt: skip
 
 
-def _policy(data: Dataset) -> dict[str, Any]:
-    """The policy of data as options of `augment.policy`; small moves where pictures have none."""
+def _policy(data: Dataset, usual: list[Any] = CLASSICAL) -> dict[str, Any]:
+    """The policy of data as options of `augment.policy`; what is usual where pictures have none."""
     favours = augment.favours(data.policy).values()
     if "image" not in data.schema:
-        return {"ops": []}
+        return {"ops": [], "favour": None}
     ops = [{entry["op"]: entry["strength"]} for entry in data.policy]
-    return {"ops": ops or CLASSICAL, "favour": next(iter(favours), None)}
+    return {"ops": ops or usual, "favour": next(iter(favours), None)}
 
 
 def _check_apart(mixed: Dataset, real: Dataset, session: Session) -> None:
