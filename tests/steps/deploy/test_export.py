@@ -78,6 +78,22 @@ def test_a_program_that_is_asked_for_by_name_serves_alone_any_number_of_rows(lif
     assert opened.predict(images[:3]) and capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["encoder", "bag"])
+def test_nets_of_texts_serve_on_phones_any_number_of_rows(net):
+    """A split of fewer rows than memory is planned for fails in the runtime; an encoder splits its heads."""
+    pytest.importorskip("executorch")
+    read = li.texts([f"{word} lichen {row}" for row in range(30) for word in ("old", "wet")], ["a", "b"] * 30)
+    with session.using(Session()):
+        model = li.pretrain.train(read, li.prepare.bpe(read, size=270), net=net, task="text_classification",
+                                  epochs=1, optimizer="adamw", precision="float32")  # fmt: skip
+        program = export(model, read, format="executorch")
+    said = ["old lichen", "wet", "wet lichen 3"] * 13
+    for rows in (1, 7, 39):
+        asked = zip(program.predict(said[:rows]), model.predict(said[:rows]), strict=True)
+        assert all(one["label"] == other["label"] for one, other in asked)
+
+
 def test_equal_models_make_equal_archives_without_places(life):
     model, _ = life
     made = graph.torch_of(model)

@@ -7,9 +7,11 @@ a program that was not written by this process is first tried in a child, which 
 
 from __future__ import annotations
 
+import itertools
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -51,13 +53,29 @@ def written(exported: ExportedProgram) -> bytes:
         raise missing_package(error.name or "executorch", "mobile") from None
     try:
         with muted():
-            edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+            sliced = exported.run_decompositions(SLICED)
+            edge = to_edge_transform_and_lower(sliced, partitioner=[XnnpackPartitioner()])
             data = bytes(edge.to_executorch().buffer)
     except _refusals() as error:
         said = str(error).strip().partition("\n")[0][:300]
         raise StepError(f"this net cannot be written for executorch: {said}") from error
     _sound.add(digest_bytes(data))
     return data
+
+
+def _by_size(x: Tensor, size: int, dim: int = 0) -> list[Tensor]:
+    length = x.shape[dim]
+    return [torch.ops.aten.slice.Tensor(x, dim, start, min(start + size, length))
+            for start in range(0, length, size)]  # fmt: skip
+
+
+def _by_sizes(x: Tensor, sizes: Sequence[int], dim: int = 0) -> list[Tensor]:
+    ends = [0, *itertools.accumulate(sizes)]
+    return [torch.ops.aten.slice.Tensor(x, dim, start, end) for start, end in itertools.pairwise(ends)]
+
+
+SLICED = {torch.ops.aten.split.Tensor: _by_size, torch.ops.aten.split_with_sizes.default: _by_sizes}
+"""A split as slices: the kernel of a split leaves its parts as long as for the most rows (executorch 1.5)."""
 
 
 def _is_cell(node: Any) -> bool:
