@@ -1,4 +1,4 @@
-"""policies: what a searched augmentation is worth at 500 labels of Fashion-MNIST, over no augmentation.
+"""policies: what a chosen augmentation is worth at 500 labels of Fashion-MNIST, over no augmentation.
 
 Per seed 500 rows of other pictures are drawn, evenly over classes, and 2 000 more for validation, by one half
 of which `studies.policies` chooses. The policy chosen and none are then trained alike, and both are judged on
