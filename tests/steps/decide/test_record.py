@@ -8,6 +8,7 @@ from lichen.core import session
 from lichen.core.errors import DataError, UsageError
 from lichen.engine import answer
 from lichen.engine.decision import actions
+from lichen.engine.modules import macs
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,6 +54,24 @@ def test_an_exported_policy_takes_the_same_actions(policy, recorded, pole):
     assert [row["action"] for row in program.predict(rows)] == [row["action"] for row in policy.predict(rows)]
     scores = [li.evaluate(value, pole, episodes=20) for value in (policy, program)]
     np.testing.assert_array_equal(*(score.answers()["outcome"].numpy() for score in scores))
+
+
+def test_a_policy_is_made_smaller_on_what_it_did_and_still_acts(pole):
+    policy = li.decide.pqn(pole, num_steps=1024, net_options={"norm": "layer"}, judge_episodes=1)
+    seen = li.decide.record(policy, pole, num_steps=1000, explore=0.3)
+    pruned = li.compress.prune(policy, seen, speedup=1.5, epochs=1, precision="float32")
+    student = li.compress.distil(
+        policy, seen, net="mlp", net_options={"width": 16}, epochs=4, precision="float32"
+    )
+    assert macs.count(pruned.torch(), [4]) * 1.5 <= macs.count(policy.torch(), [4])
+    made = [
+        pruned,
+        student,
+        li.adapt.calibrate(policy, seen),
+        li.compress.quantize(policy, seen, max_drop=0.5),
+    ]
+    for value in made:
+        assert li.evaluate(value, seen).value > 0.5 and li.evaluate(value, pole, episodes=2).value > 0
 
 
 def test_a_clone_agrees_with_whom_it_watched(recorded, policy, pole):

@@ -128,7 +128,7 @@ def expected(net: str) -> dict[str, Any]:
 
 
 def shape_to(module: nn.Module, arrays: Mapping[str, Array]) -> nn.Module:
-    """Narrows linear, convolution and batch-norm layers in place to the shapes of stored tensors.
+    """Narrows linear, convolution and norm layers in place to the shapes of stored tensors.
 
     A pruned net is the same net with narrower tensors; its widths are nowhere else.
 
@@ -157,6 +157,8 @@ def _narrow(name: str, layer: nn.Module, shape: tuple[int, ...]) -> None:
         for buffer in ("running_mean", "running_var"):
             if getattr(layer, buffer) is not None:
                 setattr(layer, buffer, getattr(layer, buffer).new_zeros(shape))
+    elif isinstance(layer, nn.LayerNorm) and len(shape) == 1:
+        layer.normalized_shape = shape
     else:
         raise UsageError(f"layer `{name}` ({type(layer).__name__}) cannot take a weight of shape {shape}")
     layer.weight = Parameter(layer.weight.new_empty(shape), layer.weight.requires_grad)
