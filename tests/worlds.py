@@ -36,11 +36,23 @@ class Corridor(gymnasium.Env):
         return np.array([self.copy, self.episode, self.steps], np.float32)
 
 
+class Overwriting(Corridor):
+    """Writes all it shows into one array."""
+
+    def __init__(self):
+        super().__init__()
+        self.shown = np.zeros(3, np.float32)
+
+    def _seen(self):
+        self.shown[:] = super()._seen()
+        return self.shown
+
+
 class _Many(SyncVectorEnv):
-    mode = AutoresetMode.NEXT_STEP
+    mode, one = AutoresetMode.NEXT_STEP, Corridor
 
     def __init__(self, num_envs):
-        super().__init__([Corridor] * num_envs, autoreset_mode=self.mode)
+        super().__init__([self.one] * num_envs, autoreset_mode=self.mode)
 
 
 class NextStep(_Many):
@@ -53,6 +65,14 @@ class SameStep(_Many):
 
 class Disabled(_Many):
     mode = AutoresetMode.DISABLED
+
+
+class OverwritingNextStep(_Many):
+    one = Overwriting
+
+
+class OverwritingDisabled(_Many):
+    mode, one = AutoresetMode.DISABLED, Overwriting
 
 
 class Silent(_Many):

@@ -47,6 +47,11 @@ def test_no_step_leads_into_another_episode(name):
     assert len(rows) == pytest.approx(3 * 40 - dead, abs=3)
 
 
+@pytest.mark.parametrize("kind", ["", "NextStep", "Disabled"])
+def test_no_step_leads_into_another_episode_where_all_that_is_shown_shares_an_array(kind):
+    check(walk(copies(f"worlds:Overwriting{kind}")))
+
+
 DEFECTS = {
     "takes what a copy sees after it began anew for what came next": (
         "worlds:SameStep",

@@ -38,7 +38,7 @@ class Turns(SyncVectorEnv):
             after, rewards[number], is_over, is_cut, _ = env.step(actions[number])
             if is_over or is_cut:
                 terminated[number], truncated[number] = is_over, is_cut
-                finals[number] = after
+                finals[number] = np.array(after)  # some write all they show into one array
                 after, _ = env.reset()
             seen[number] = after
         return seen, rewards, terminated, truncated, {"final_obs": finals} if finals else {}
