@@ -98,6 +98,16 @@ def test_a_reward_that_is_no_number_ends_the_run_after_retries(algorithm):
     assert [run.decisions[f"retry_{number}"]["rate_scale"] for number in (1, 2, 3)] == [0.5, 0.25, 0.125]
 
 
+@pytest.mark.parametrize("normalise", [False, True])
+@pytest.mark.parametrize("algorithm", ["ppo", "reinforce", "pqn", "dqn"])
+def test_a_round_in_which_every_copy_only_begins_anew_teaches_nothing(algorithm, normalise):
+    """One copy and one step: one round in five is none."""
+    run = Quiet()
+    learnt(algorithm, run, num_envs=1, horizon=1, num_steps=64, judge_episodes=0, normalise=normalise)
+    losses = [point["loss"] for point in run.history() if "loss" in point]
+    assert losses and np.isfinite(losses).all() and not run.decisions
+
+
 def test_after_a_fault_learning_goes_back_to_the_leg_at_half_the_rate(monkeypatch):
     true, count = apprentice.are_sound, iter(range(10**6))
     monkeypatch.setattr(apprentice, "are_sound", lambda *given: next(count) != 6 and true(*given))

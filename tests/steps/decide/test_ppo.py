@@ -143,6 +143,7 @@ def test_rows_of_weight_zero_teach_nothing():
     other[4:, :-2] = 1.0
     assert goal(x, y).item() == goal(x, other).item()
     assert goal(x, y).item() == pytest.approx(goal(x[:4], y[:4]).item())
+    assert goal(x[4:], y[4:]).item() == 0.0
 
 
 @pytest.mark.slow

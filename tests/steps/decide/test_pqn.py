@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import lichen as li
 from lichen.core import session
@@ -50,6 +51,13 @@ def test_targets_are_lambda_returns_up_to_the_end_of_their_episode(name, trace):
     targets = pqn.targets(found, best, discount=DISCOUNT, trace=trace)
     wanted = by_definition(found, best, trace)
     np.testing.assert_allclose(targets[found.is_real], wanted[found.is_real], rtol=1e-5)
+
+
+def test_rows_that_are_all_no_steps_teach_nothing():
+    net = torch.nn.Linear(2, 2)
+    told = pqn.loss(net, torch.rand(3, 2), torch.tensor([[1.0, 5.0, 0.0]] * 3))
+    told.backward()
+    assert told.item() == 0.0 and not net.weight.grad.any()
 
 
 def test_it_learns_which_lamp_is_lit():

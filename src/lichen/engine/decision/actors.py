@@ -54,6 +54,8 @@ class ActorCritic(nn.Module):
         no more than the critic's mistakes: a policy that earns all there is was led away by them.
         """
         real = advantages_TN[is_real_TN]
+        if not len(real):  # every copy only began anew
+            return np.zeros_like(advantages_TN)
         self.spread.fill_(max(float(real.std()), FADING * float(self.spread)))
         return (advantages_TN - real.mean()) / (float(self.spread) + 1e-8)
 

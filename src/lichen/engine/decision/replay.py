@@ -50,11 +50,13 @@ class Replay:
         self, seen_SO: np.ndarray, nexts_SO: np.ndarray, actions: np.ndarray, rewards_S: np.ndarray,
         discounts_S: np.ndarray,
     ) -> None:  # fmt: skip
-        """Writes rows over the oldest ones, with the highest priority there is.
+        """Writes rows, if any, over the oldest ones, with the highest priority there is.
 
         Args:
             actions: (S,) or (S, A).
         """
+        if not len(seen_SO):
+            return
         fits = slice(-len(self.y_CQ), None)
         columns = [part.reshape(len(seen_SO), -1)[fits] for part in (actions, rewards_S, discounts_S)]
         told_SQ = torch.from_numpy(np.concatenate(columns, 1).astype(np.float32))

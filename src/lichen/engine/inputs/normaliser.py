@@ -37,7 +37,9 @@ class Normaliser(nn.Module):
 
     @torch.no_grad()
     def count_in(self, rows: np.ndarray) -> None:
-        """Adds rows to what was seen; what is in force stays."""
+        """Adds rows, if any, to what was seen; what is in force stays."""
+        if not len(rows):
+            return
         x = torch.from_numpy(rows.astype(np.float64))
         number, mean = float(len(x)), x.mean(0)
         apart, total = mean - self.mean, self.count + number

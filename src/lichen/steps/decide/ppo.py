@@ -159,4 +159,4 @@ def loss(agent: ActorCritic, x_BO: Tensor, y_BQ: Tensor, *, entropy: float, valu
     total_B = value_weight * error_B - gain_B
     if entropy:
         total_B = total_B - entropy * agent.indecision(outputs_BK)
-    return (total_B * weight_B).sum() / weight_B.sum()
+    return (total_B * weight_B).sum() / weight_B.sum().clamp(min=1.0)

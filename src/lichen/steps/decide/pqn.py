@@ -135,4 +135,4 @@ def loss(agent: nn.Module, x_BO: Tensor, y_BQ: Tensor) -> Tensor:
     """The squared error of what was done; a row of weight 0 counts for nothing."""
     done_B, target_B, weight_B = y_BQ.unbind(1)
     error_B = agent(x_BO).gather(1, done_B.long().unsqueeze(1)).squeeze(1) - target_B
-    return (error_B.square() * weight_B).sum() / weight_B.sum()
+    return (error_B.square() * weight_B).sum() / weight_B.sum().clamp(min=1.0)

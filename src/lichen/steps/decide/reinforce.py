@@ -121,4 +121,4 @@ def loss(agent: ActorCritic, x_SO: Tensor, y_SQ: Tensor, *, entropy: float, valu
     total_S = value_weight * (agent.critic(x_SO).squeeze(1) - return_S).square() - gain_S
     if entropy:
         total_S = total_S - entropy * agent.indecision(outputs_SK)
-    return (total_S * weight_S).sum() / weight_S.sum()
+    return (total_S * weight_S).sum() / weight_S.sum().clamp(min=1.0)
