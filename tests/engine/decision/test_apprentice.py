@@ -92,6 +92,16 @@ def test_episodes_that_end_are_counted_and_told_as_the_environment_tells_them():
     assert practice_of(nn.Linear(3, 2)).measured(told[0]) is told[0]
 
 
+def test_nothing_is_earned_yet_where_every_copy_begins_anew():
+    own = Scales(environments.look_at("worlds:NextStep", {}, []), 2, 0.9)
+    practice = practice_of(nn.Linear(3, 2), own_scales=own)
+    practice.begin_anew(3)
+    practice.act(lambda seen_NO, step: (np.ones(len(seen_NO), np.int64),) * 2, 2)
+    assert own.earned.sums.all()
+    practice.begin_anew(4)
+    assert not own.earned.sums.any() and practice.stage.copies.observations[:, 2].tolist() == [0.0, 0.0]
+
+
 def test_equal_rounds_draw_equal_numbers_and_others_do_not():
     practice, same = practice_of(nn.Linear(3, 2), seed=4), practice_of(nn.Linear(3, 2), seed=4)
     first, again = (one.draws().random(3) for one in (practice, same))

@@ -34,6 +34,20 @@ def test_rows_that_were_only_new_beginnings_are_not_counted(counted):
     np.testing.assert_allclose(scales.measured(found).seen[found.is_real].mean(0), 0.0, atol=1e-5)
 
 
+def test_rewards_are_counted_of_real_rows_alone_and_sums_end_where_copies_begin_anew(counted):
+    """By the definition: discounted sums within an episode, one of each real row."""
+    found, scales = counted
+    sums = []
+    for copy in range(3):
+        earned = 0.0
+        for step in np.flatnonzero(found.is_real[:, copy]):
+            earned = 0.9 * earned + found.rewards[step, copy]
+            sums.append(earned)
+            earned *= not found.ended[step, copy]
+    assert len(sums) == found.is_real.sum() < found.rewards.size
+    np.testing.assert_allclose(scales.earned.scale, np.std(sums), rtol=1e-5)
+
+
 def test_rows_of_a_replay_are_measured_when_they_are_drawn_as_fresh_ones_are(counted):
     found, scales = counted
     kept, measured = (Replay.of(200, [3]) for _ in range(2))

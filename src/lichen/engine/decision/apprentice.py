@@ -113,6 +113,12 @@ class Practice:
         """Random numbers of the round under way."""
         return rollout.generator(execution.mixed(self.plan.seed, self.trainee.step))
 
+    def begin_anew(self, seed: int) -> None:
+        """Every copy begins an episode, in which nothing is earned yet."""
+        self.stage.reset(seed)
+        if self.scales:
+            self.scales.earned.begin_anew()
+
     def act(self, act: rollout.Act, num_steps: int) -> Rollout:
         """Acts, and counts the episodes that ended; what happened is told as the environment tells it."""
         if self.scales:

@@ -43,7 +43,7 @@ def practise(practice: Practice, round: Callable[[Practice], Mapping[str, float]
         anchor = trainee.snapshot()
         while trainee.step < plan.num_rounds:
             leg = trainee.step // plan.leg_rounds
-            practice.stage.reset(environments.seed_of("train", execution.mixed(plan.seed, ~leg)))
+            practice.begin_anew(environments.seed_of("train", execution.mixed(plan.seed, ~leg)))
             try:
                 is_done = _leg(practice, round, (leg + 1) * plan.leg_rounds)
             except Fell as fell:

@@ -31,7 +31,7 @@ class Scales(nn.Module):
         """Adds what happened; how things look changes when it is settled."""
         if self.seen:
             self.seen.count_in(flat(rollout.seen)[rollout.real()])
-        self.earned.count_sums(rollout.rewards, rollout.ended)
+        self.earned.count_sums(rollout.rewards, rollout.ended, rollout.is_real)
 
     def settle(self) -> None:
         """Puts into force what was counted of what is seen."""

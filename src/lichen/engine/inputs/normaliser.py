@@ -69,11 +69,15 @@ class RewardScale(Normaliser):
         self.discount = discount
         self.register_buffer("sums", torch.zeros(num_envs))
 
-    def count_sums(self, rewards_TN: np.ndarray, ended_TN: np.ndarray) -> None:
-        """Adds rewards to what was earned; the deviation is in force at once."""
+    def begin_anew(self) -> None:
+        """Nothing is earned yet in what every copy begins now."""
+        self.sums.zero_()
+
+    def count_sums(self, rewards_TN: np.ndarray, ended_TN: np.ndarray, is_real_TN: np.ndarray) -> None:
+        """Adds rewards of real steps to what was earned; the deviation is in force at once."""
         sums_N, found_TN = self.sums.numpy(), np.empty_like(rewards_TN)
         for step, (rewards_N, ended_N) in enumerate(zip(rewards_TN, ended_TN, strict=True)):
             found_TN[step] = sums_N * self.discount + rewards_N
             sums_N[:] = np.where(ended_N, 0.0, found_TN[step])
-        self.count_in(found_TN.reshape(-1))
+        self.count_in(found_TN[is_real_TN])
         self.settle()
