@@ -48,6 +48,13 @@ class Rollout:
     def num_steps(self) -> int:
         return self.rewards.size
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all numbers of the rows to learn from are."""
+        parts = [part.reshape(*self.is_real.shape, -1) for part in (self.rewards, self.seen, self.nexts)
+                 if part.dtype != np.uint8]  # fmt: skip
+        return all(bool((np.isfinite(part).all(2) | ~self.is_real).all()) for part in parts)
+
     def real(self) -> np.ndarray:
         """int64: the numbers of the rows to learn from, steps and copies flattened."""
         return np.flatnonzero(self.is_real)

@@ -12,6 +12,8 @@ from lichen.core.array import Array
 from lichen.core.errors import DivergedError
 from lichen.data import environments
 from lichen.engine.decision import apprentice, practice
+from lichen.engine.decision.apprentice import Fell, Practice
+from lichen.engine.decision.replay import Replay
 
 SMALL = {
     "ppo": {"num_envs": 4, "horizon": 8, "num_epochs": 2, "batch_size": 32, "normalise": True,
@@ -117,6 +119,52 @@ def test_after_a_fault_learning_goes_back_to_the_leg_at_half_the_rate(monkeypatc
     assert [point["epoch"] for point in run.history()] == [1, 2, 3, 3, *range(4, 11)]
     rates = {point["epoch"]: point["rate"] for point in run.history()}
     assert rates[3] == pytest.approx(0.5 * 1e-3 * 0.8)
+
+
+def falls_once(monkeypatch, at):
+    """The first descent of a round, until it was retried."""
+    descend = Practice.descend
+
+    def falling(goes, gradient, x, y):
+        if goes.trainee.step == at and not goes.trainee.counters["retries"]:
+            raise Fell(math.nan)
+        return descend(goes, gradient, x, y)
+
+    monkeypatch.setattr(Practice, "descend", falling)
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "sac"])
+def test_after_a_fault_nothing_of_the_leg_is_remembered(algorithm, monkeypatch):
+    """It goes on as a run does that begins the leg at half the rate."""
+    falls_once(monkeypatch, at=5)
+    options = {"replay": STEPS, "judge_episodes": 0}
+    digest = learnt(algorithm, Quiet(), **options)
+    killed = Quiet(stop_after=2)
+    with pytest.raises(Stopped):
+        learnt(algorithm, killed, **options)
+    state, arrays = killed.kept
+    state["now"].update(retries=1, rate_scale=0.5)
+    assert learnt(algorithm, Quiet(kept=(state, arrays)), **options) == digest
+
+
+@pytest.mark.parametrize("replay", [100, STEPS])
+@pytest.mark.parametrize("algorithm", ["dqn", "sac"])
+def test_a_run_that_is_killed_after_a_fault_resumes_to_the_same_bytes(algorithm, replay, monkeypatch):
+    falls_once(monkeypatch, at=5)
+    digest = learnt(algorithm, Quiet(), replay=replay, judge_episodes=0)
+    for every in (1, 2):
+        killed = Quiet(stop_after=3, every=every)
+        with pytest.raises(Stopped):
+            learnt(algorithm, killed, replay=replay, judge_episodes=0)
+        assert "retry_1" in killed.decisions
+        assert learnt(algorithm, Quiet(kept=killed.kept), replay=replay, judge_episodes=0) == digest
+
+
+@pytest.mark.parametrize("algorithm", ["dqn", "sac"])
+def test_what_is_no_number_is_never_remembered(algorithm, monkeypatch):
+    monkeypatch.setattr(Replay, "add", lambda *given: pytest.fail("it was"))
+    with pytest.raises(DivergedError):
+        learnt(algorithm, Quiet(), "worlds:Sick" if algorithm == "sac" else "worlds:Broken")
 
 
 def test_the_history_says_what_training_episodes_returned():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from lichen.core.progress import Run
 from lichen.data import environments
 from lichen.engine import rollout
 from lichen.engine.decision.acting import Act
+from lichen.engine.decision.replay import Replay
 from lichen.engine.decision.scales import Scales
 from lichen.engine.inputs import observations
 from lichen.engine.rollout import Rollout, Stage
@@ -78,7 +79,7 @@ class Practice:
 
     Args:
         agent: every net that learns, in one module; what does not require a gradient is kept with it.
-        memory: tensors beside, such as a replay, which updates change in place.
+        memory: the rows that are remembered; None: none are.
         judge: (seed) -> what whole episodes return when the agent acts greedily.
         scales: in which it sees and earns; None: as the environment tells.
     """
@@ -87,7 +88,7 @@ class Practice:
     stage: Stage
     plan: Plan
     run: Run
-    memory: Mapping[str, Tensor]
+    memory: Replay | None
     trainee: Trainee
     judge: Callable[[int], np.ndarray]
     scales: Scales | None
@@ -120,10 +121,16 @@ class Practice:
             self.scales.earned.begin_anew()
 
     def act(self, act: rollout.Act, num_steps: int) -> Rollout:
-        """Acts, and counts the episodes that ended; what happened is told as the environment tells it."""
+        """Acts, and counts the episodes that ended; what happened is told as the environment tells it.
+
+        Raises:
+            Fell: what was seen or earned is not finite; nobody is to count or remember it.
+        """
         if self.scales:
             self.scales.settle()
         found = self.stage.rollout(_through(self.scales, act), num_steps)
+        if not found.is_finite:
+            raise Fell(math.nan)
         self.counted.append((found.returns, found.lengths))
         if self.scales:
             self.scales.count_in(found)
@@ -174,7 +181,7 @@ def begin(
     *,
     greedy: Act,
     run: Run,
-    memory: Mapping[str, Tensor] | None = None,
+    memory: Replay | None = None,
     scales: Scales | None = None,
 ) -> Practice:
     """A practice that has not begun.
@@ -193,7 +200,7 @@ def begin(
         stage=Stage(environment, num_envs),
         plan=plan,
         run=run,
-        memory=memory or {},
+        memory=memory,
         trainee=trainee,
         judge=partial(_judged, environment, plan, lambda seen_NO: sees(seen_NO, 0)[0]),
         scales=scales,

@@ -12,8 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from lichen.data import environments
 from lichen.engine import rollout
@@ -26,6 +28,8 @@ from lichen.engine.training.job import Fault
 POINTS = 200
 """Points of a history."""
 PULSE_S = 0.1
+Anchor = tuple[dict[str, Any], dict[str, Tensor]]
+Mark = tuple[Tensor, Tensor]
 
 
 def practise(practice: Practice, round: Callable[[Practice], Mapping[str, float]]) -> None:
@@ -40,7 +44,7 @@ def practise(practice: Practice, round: Callable[[Practice], Mapping[str, float]
     trainee, plan, run = practice.trainee, practice.plan, practice.run
     with execution.in_force(Execution(), run.device), closing(practice.stage):
         _go_on(practice)
-        anchor = trainee.snapshot()
+        anchor, mark = _standing(practice)
         while trainee.step < plan.num_rounds:
             leg = trainee.step // plan.leg_rounds
             practice.begin_anew(environments.seed_of("train", execution.mixed(plan.seed, ~leg)))
@@ -49,12 +53,23 @@ def practise(practice: Practice, round: Callable[[Practice], Mapping[str, float]
             except Fell as fell:
                 fault = Fault(trainee.step, fell.loss, practice.rate)
                 retry.go_back(trainee, anchor, fault, peak_rate=plan.rate, run=run)
+                if practice.memory and mark:
+                    practice.memory.go_back(mark)
                 continue
             if is_done:
                 break
-            anchor = trainee.snapshot()
+            anchor, mark = _standing(practice)
             _checkpoint(practice)
         trainee.settle()
+
+
+def _standing(practice: Practice) -> tuple[Anchor, Mark | None]:
+    """What a fault goes back to: a copy of the agent, and where its memory stands."""
+    return practice.trainee.snapshot(), practice.memory.mark() if practice.memory else None
+
+
+def _remembered(practice: Practice) -> Mapping[str, Tensor]:
+    return practice.memory.tensors() if practice.memory else {}
 
 
 def _leg(practice: Practice, round: Callable[[Practice], Mapping[str, float]], end: int) -> bool:
@@ -124,7 +139,7 @@ def _go_on(practice: Practice) -> None:
     tensors = {name: tensor_of(array).to(practice.run.device) for name, array in arrays.items()}
     own = {name.removeprefix("now/"): tensor for name, tensor in tensors.items() if name.startswith("now/")}
     practice.trainee.restore(state["now"], own)
-    for name, tensor in practice.memory.items():
+    for name, tensor in _remembered(practice).items():
         tensor.copy_(tensors[f"memory/{name}"])
     for name in practice.trainee.counters["decisions"]:
         practice.run.decide(name, partial(practice.trainee.counters["decisions"].get, name))
@@ -134,5 +149,5 @@ def _checkpoint(practice: Practice) -> None:
     if not practice.run.wants_checkpoint():
         return
     arrays = {f"now/{name}": array_of(tensor) for name, tensor in practice.trainee.tensors().items()}
-    arrays.update({f"memory/{name}": array_of(tensor) for name, tensor in practice.memory.items()})
+    arrays.update({f"memory/{name}": array_of(tensor) for name, tensor in _remembered(practice).items()})
     practice.run.checkpoint({"now": practice.trainee.counters}, arrays)

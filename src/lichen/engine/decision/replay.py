@@ -42,6 +42,18 @@ class Replay:
         """Everything that a checkpoint must hold."""
         return {"x": self.x_C2O, "y": self.y_CQ, "priority": self.priority_C, "place": self.place}
 
+    def mark(self) -> tuple[Tensor, Tensor]:
+        """What `go_back` needs; not the rows, which may be gigabytes."""
+        return self.place.clone(), self.priority_C.clone()
+
+    def go_back(self, mark: tuple[Tensor, Tensor]) -> None:
+        """Takes back what was added since a mark: what comes next is written over it.
+
+        In a full ring it has taken the places of the oldest rows, which are gone, and stays until then.
+        """
+        for part, was in zip((self.place, self.priority_C), mark, strict=True):
+            part.copy_(was)
+
     @property
     def num_rows(self) -> int:
         return min(int(self.place), len(self.y_CQ))

@@ -109,7 +109,7 @@ def dqn(
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
     goes = apprentice.begin(
-        agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept.tensors(), scales=scales
+        agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept, scales=scales
     )
     objective = partial(loss, agent, is_double=is_double)
     gradient = Gradient(objective, goes.trainee.optimizer.parameters(), batch_size)

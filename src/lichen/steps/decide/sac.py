@@ -97,7 +97,7 @@ def sac(
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
     goes = apprentice.begin(
-        agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept.tensors(), scales=scales
+        agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept, scales=scales
     )
     gradient = Gradient(partial(loss, agent), goes.trainee.optimizer.parameters(), batch_size)
 
