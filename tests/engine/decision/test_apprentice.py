@@ -35,6 +35,15 @@ def test_the_last_round_is_made_whole(num_steps, rounds):
 
 
 @pytest.mark.parametrize("round_steps", [3, 8, 40, 100])
+@pytest.mark.parametrize(
+    ("num_envs", "horizon", "steps_of_each"),
+    [(1, 8, 65536), (8, 32, 8192), (16, 256, 4096), (128, 32, 4096), (128, 5000, 5000)],
+)
+def test_a_leg_is_thousands_of_steps_of_each_copy_however_many_there_are(num_envs, horizon, steps_of_each):
+    practice = practice_of(nn.Linear(3, 2), num_envs=num_envs, round_steps=num_envs * horizon)
+    assert practice.leg_rounds * horizon == steps_of_each
+
+
 def test_it_is_judged_once_per_stretch_of_steps_and_at_the_end(round_steps):
     plan = Plan(num_steps=400, round_steps=round_steps, rate=0.1, judge_episodes=2, judge_every=40)
     judged = [done for done in range(1, plan.num_rounds + 1) if plan.is_judged(done)]

@@ -33,6 +33,7 @@ STEPS = 320
 @pytest.fixture(autouse=True)
 def short_legs(monkeypatch):
     monkeypatch.setattr(apprentice, "LEG_STEPS", 64)
+    monkeypatch.setattr(apprentice, "LEAST_STEPS", 1)
 
 
 def world(name="worlds:NextStep"):

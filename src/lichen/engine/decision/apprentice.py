@@ -28,6 +28,8 @@ from lichen.engine.training.trainee import Trainee
 
 LEG_STEPS = 1 << 16
 """Steps of all copies together from one checkpoint to the next: some seconds of a simple environment."""
+LEAST_STEPS = 1 << 12
+"""Of each copy, where many share a leg: at its end all begin anew, and most games are to be seen whole."""
 NUM_FIRST, NUM_ERRORS = 10, 2.0
 """Episodes of a first look, and standard errors below a goal at which nobody plays the others."""
 
@@ -68,10 +70,6 @@ class Plan:
         before, after = ((done - late) * self.round_steps // self.judge_every for late in (1, 0))
         return self.judge_episodes > 0 and (after > before or done == self.num_rounds)
 
-    @property
-    def leg_rounds(self) -> int:
-        return max(1, LEG_STEPS // self.round_steps)
-
 
 @dataclass(slots=True, kw_only=True)
 class Practice:
@@ -94,6 +92,11 @@ class Practice:
     scales: Scales | None
     counted: list[tuple[list[float], list[int]]]
     pulse_s: float = 0.0
+
+    @property
+    def leg_rounds(self) -> int:
+        """Rounds from one checkpoint to the next."""
+        return max(1, max(LEG_STEPS, LEAST_STEPS * self.stage.num) // self.plan.round_steps)
 
     @property
     def shape(self) -> float:

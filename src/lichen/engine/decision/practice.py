@@ -3,7 +3,7 @@
 A round is a function of (weights, memory, seed, its number). Environments are not kept in checkpoints: at the
 start of a leg all copies begin an episode with a seed of (seed, leg), also in a run that nobody killed, and
 checkpoints are taken there. So a killed run goes on to the same bytes. What a leg cuts off counts as cut off,
-not as ended.
+not as ended; each copy takes some thousands of steps in one, however many there are.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def practise(practice: Practice, round: Callable[[Practice], Mapping[str, float]
         _go_on(practice)
         anchor, mark = _standing(practice)
         while trainee.step < plan.num_rounds:
-            leg = trainee.step // plan.leg_rounds
+            leg = trainee.step // practice.leg_rounds
             practice.begin_anew(environments.seed_of("train", execution.mixed(plan.seed, ~leg)))
             try:
-                is_done = _leg(practice, round, (leg + 1) * plan.leg_rounds)
+                is_done = _leg(practice, round, (leg + 1) * practice.leg_rounds)
             except Fell as fell:
                 fault = Fault(trainee.step, fell.loss, practice.rate)
                 retry.go_back(trainee, anchor, fault, peak_rate=plan.rate, run=run)
