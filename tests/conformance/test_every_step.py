@@ -41,6 +41,7 @@ OUTSIDE = {
     "prepare.load": {"source": "digits"}, "pretrain.load": {"net": "mlp", "weights": None},
     "compress.trim": {"hidden": 0.5, "steps": 2},
     "prepare.thin": {"shares": {"a": 0.5}}, "prepare.environment": {"id": "CartPole-v1"},
+    "decide.dqn": {"warmup": 200}, "decide.sac": {"warmup": 240},
     "pretrain.language": {
         "net": "gpt", "net_options": {"depth": 1, "width": 8, "num_heads": 1}, "steps": 2, "max_tokens": 16,
     },

@@ -9,7 +9,7 @@ from quiet import Quiet, Stopped
 
 import lichen as li
 from lichen.core.array import Array
-from lichen.core.errors import DivergedError
+from lichen.core.errors import DivergedError, OptionError
 from lichen.data import environments
 from lichen.engine.decision import apprentice, practice
 from lichen.engine.decision.apprentice import Fell, Practice
@@ -184,6 +184,18 @@ def test_a_long_history_is_thinned_but_tells_of_every_judging(monkeypatch):
     assert [point["epoch"] for point in run.history()] == [3, 5, 6, 9, 10]
     judged = [point["epoch"] for point in run.history() if "judged_return" in point]
     assert judged == [3, 6, 9, 10]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options", "words"),
+    [("dqn", {"replay": 39}, "at most replay"), ("dqn", {"num_steps": 32}, "at most 32"),
+     ("sac", {"replay": 39}, "at most replay"), ("sac", {"num_steps": 64}, "at most 32")],
+)  # fmt: skip
+def test_options_by_which_nothing_would_be_learnt_are_refused(algorithm, options, words):
+    run = Quiet()
+    with pytest.raises(OptionError, match=words):
+        learnt(algorithm, run, **options)
+    assert not run.history()
 
 
 def test_learning_stops_at_a_goal_and_the_choice_is_recorded():

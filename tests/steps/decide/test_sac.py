@@ -94,7 +94,7 @@ def test_it_learns_to_push_towards_the_middle():
 def test_an_exported_policy_does_what_the_learnt_one_does():
     with session.using(session.Session()):
         push = li.environment("worlds:Push")
-        model = li.decide.sac(push, num_steps=100)
+        model = li.decide.sac(push, num_steps=100, warmup=50)
         dataset = li.decide.record(model, push, num_steps=400)
         program = li.deploy.export(model, dataset)
         told = [one.predict(np.array([[0.5], [-1.0]], np.float32)) for one in (model, program)]

@@ -15,8 +15,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lichen.core.errors import OptionError
+
 BETA = 0.5
 """How far weights make up for drawing some rows more often (section 3.4)."""
+
+
+def require_learning(warmup: int, num_rows: int, num_steps: int) -> None:
+    """Asks of a plan that the first update comes at all.
+
+    Args:
+        num_rows: that are remembered.
+        num_steps: after which the last update comes.
+
+    Raises:
+        OptionError: nothing would be learnt.
+    """
+    if warmup > num_rows:
+        raise OptionError(f"warmup must be at most replay ({num_rows}), not {warmup}: nothing is learnt",
+                          hint="a smaller warmup, or a larger replay")  # fmt: skip
+    if warmup > num_steps:
+        raise OptionError(
+            f"warmup must be at most {num_steps}, the steps until the last update, not {warmup}: nothing is"
+            " learnt", hint="a smaller warmup, or more num_steps",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

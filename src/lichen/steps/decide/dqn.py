@@ -27,7 +27,7 @@ from lichen.core.schema import Count, Fraction, Natural, Net, Positive, Seed
 from lichen.core.step import step
 from lichen.engine.decision import acting, actors, apprentice, policy, practice
 from lichen.engine.decision.apprentice import Plan, Practice
-from lichen.engine.decision.replay import Replay
+from lichen.engine.decision.replay import Replay, require_learning
 from lichen.engine.decision.scales import Scales
 from lichen.engine.modules import heads
 from lichen.engine.rollout import Rollout, flat
@@ -93,6 +93,10 @@ def dqn(
             are played, and the last weights are kept.
         judge_every: steps of the environment from one judging to the next.
         goal: a judged return to stop at; None: learn to the end.
+
+    Raises:
+        UsageError: actions are continuous.
+        OptionError: warmup is never over.
     """
     num_actions = policy.require_discrete(environment, "decide.dqn", "decide.sac and decide.ppo take these")
     own = policy.net(net, net_options or USUAL.get(net, {}), environment, num_actions, seed=seed)
@@ -108,6 +112,7 @@ def dqn(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
+    require_learning(warmup, replay, plan.num_rounds * plan.round_steps)
     goes = apprentice.begin(
         agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept, scales=scales
     )

@@ -31,7 +31,7 @@ from lichen.core.schema import Count, Fraction, Natural, Net, Positive, Seed
 from lichen.core.step import step
 from lichen.engine.decision import acting, actions, apprentice, policy, practice
 from lichen.engine.decision.apprentice import Plan, Practice
-from lichen.engine.decision.replay import Replay
+from lichen.engine.decision.replay import Replay, require_learning
 from lichen.engine.decision.scales import Scales
 from lichen.engine.modules import architecture, heads
 from lichen.engine.rollout import Act, Rollout, flat
@@ -88,6 +88,7 @@ def sac(
 
     Raises:
         UsageError: actions are discrete, or what is seen are pictures.
+        OptionError: warmup is never over.
     """
     agent = Agent(environment, net, net_options or USUAL.get(net, {}), seed)
     kept = Replay.of(replay, environment.observation["shape"], agent.num_numbers)
@@ -96,6 +97,7 @@ def sac(
         num_steps=num_steps, round_steps=num_envs * horizon, rate=rate, schedule=schedule, clip=clip,
         judge_episodes=judge_episodes, judge_every=judge_every, goal=goal, seed=seed,
     )  # fmt: skip
+    require_learning(warmup, replay, (plan.num_rounds - 1) * plan.round_steps)
     goes = apprentice.begin(
         agent, environment, num_envs, plan, greedy=agent.greedy, run=run, memory=kept, scales=scales
     )
