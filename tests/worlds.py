@@ -83,6 +83,10 @@ class Silent(_Many):
         del self.metadata["autoreset_mode"]
 
 
+class Counted(gymnasium.wrappers.NormalizeReward):
+    """Has figures of its own, as what it is made of."""
+
+
 class Push(gymnasium.Env):
     """One number, pushed by another: staying near zero pays. For continuous actions."""
 

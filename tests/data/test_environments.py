@@ -150,6 +150,16 @@ def test_discrete_observations_become_numbers():
         (
             "CartPole-v1",
             {},
+            [{"name": "gymnasium.wrappers:RecordVideo", "options": {}}],
+            UnsafeInputError,
+            "writes files",
+        ),
+        ("CartPole-v1", {}, [{"name": "NormalizeObservation", "options": {}}], UsageError, "normalise: true"),
+        ("CartPole-v1", {}, [{"name": "NormalizeReward", "options": {}}], UsageError, "normalise: true"),
+        ("CartPole-v1", {}, [{"name": "worlds:Counted", "options": {}}], UsageError, "normalise: true"),
+        (
+            "CartPole-v1",
+            {},
             [{"name": "subprocess:Popen", "options": {}}],
             UnsafeInputError,
             "part of Python",

@@ -35,8 +35,10 @@ except ImportError:
 
 REGISTERED = re.compile(r"([\w.]+:)?[\w./-]*-v\d+")
 """How Gymnasium writes ids; a module may stand before one, to be imported first."""
-OUTSIDE = ("RecordVideo", "HumanRendering")
+OUTSIDE = {"RecordVideo", "HumanRendering"}
 """Wrappers that do something beside: a value may come in a file from anywhere."""
+COUNTING = {"NormalizeObservation", "NormalizeReward"}
+"""Wrappers whose figures grow while an agent learns; neither its policy nor another copy has them."""
 FAULTS = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, AssertionError, OSError, ImportError,
           gymnasium.error.Error)  # fmt: skip
 """What environments raise that cannot be built or drawn; they are others' code."""
@@ -150,13 +152,17 @@ def maker(environment: Environment, render_mode: str | None = None) -> Callable[
 
 
 def _wrapper(name: str) -> Any:
-    if name in OUTSIDE:
-        raise UnsafeInputError(f"wrapper `{name}` writes files or opens windows", hint="leave it out")
     found = _loaded(name) if ":" in name else getattr(gymnasium.wrappers, name, None)
-    if isinstance(found, type) and issubclass(found, gymnasium.Wrapper):
-        return found
-    raise NotFoundError(f"unknown wrapper `{name}`", hint=nearest(name, gymnasium.wrappers.__all__)
-                        or "a class of gymnasium.wrappers, or module:Wrapper")  # fmt: skip
+    if not (isinstance(found, type) and issubclass(found, gymnasium.Wrapper)):
+        raise NotFoundError(f"unknown wrapper `{name}`", hint=nearest(name, gymnasium.wrappers.__all__)
+                            or "a class of gymnasium.wrappers, or module:Wrapper")  # fmt: skip
+    kinds = {kind.__name__ for kind in found.__mro__ if kind.__module__.startswith("gymnasium.")}
+    if kinds & OUTSIDE:
+        raise UnsafeInputError(f"wrapper `{name}` writes files or opens windows", hint="leave it out")
+    if kinds & COUNTING:
+        raise UsageError(f"wrapper `{name}` counts for itself, and no policy would know its figures",
+                         hint="normalise: true, an option of learners, goes with the policy")  # fmt: skip
+    return found
 
 
 def told(address: str, build: Callable[[], Any]) -> Any:
