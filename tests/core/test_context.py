@@ -47,6 +47,12 @@ def test_a_choice_of_none_is_remembered_too(session):
     assert len(asked) == 1
 
 
+def test_a_choice_to_be_replayed_can_be_asked_for_before_it_is_taken(session):
+    context = Context(session, "s", "k", replayed={"stop": {"round": 3}})
+    assert context.recorded("stop") == {"round": 3} and context.recorded("retry") is None
+    assert context.decisions == {} and Context(session, "s", "k").recorded("stop") is None
+
+
 def test_another_machine_measures_for_itself(session, measured, monkeypatch):
     toy.choose(toy.rows(seed=1), about="8")
     monkeypatch.setattr(machine, "fingerprint", lambda: "other")

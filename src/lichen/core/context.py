@@ -65,6 +65,9 @@ class Context:
         self.emit("decision", name=name, choice=choice, origin=origin)
         return choice
 
+    def recorded(self, name: str) -> Any:
+        return (self.replayed or {}).get(name)
+
     def _past(self, name: str, about: Mapping[str, Any] | None) -> Any:
         if about is None or self.session.measures_again:
             return NEVER

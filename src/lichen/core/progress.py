@@ -32,6 +32,13 @@ class Run(Protocol):
         """
         ...
 
+    def recorded(self, name: str) -> Any:
+        """The choice that a replayed call will take, before it is to be taken; None: there is none.
+
+        An end must be asked for so: on another machine what brought it about may never come.
+        """
+        ...
+
     def emit(self, kind: str, **fields: Any) -> None:
         """Appends an event: `history` (epoch, loss, metric, rate), `progress` (done, total), `note`."""
         ...

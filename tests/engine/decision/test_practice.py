@@ -207,6 +207,15 @@ def test_learning_stops_at_a_goal_and_the_choice_is_recorded():
     assert "stop" not in far.decisions
 
 
+@pytest.mark.parametrize("value", [0.0, 9.0])
+def test_a_replay_ends_where_the_recorded_run_did_whatever_it_reaches(value, monkeypatch):
+    monkeypatch.setattr(apprentice, "_judged", lambda *given: np.array([value]))
+    stop = {"round": 3, "steps": 96}
+    run = Quiet(replayed={"stop": stop})
+    learnt("ppo", run, goal=5.0, judge_every=32)
+    assert run.history()[-1]["epoch"] == 3 and run.decisions["stop"] == stop
+
+
 def test_the_best_judged_weights_are_kept_and_judging_changes_nothing_else(monkeypatch):
     monkeypatch.setattr(apprentice, "_judged", lambda *given: np.array([value.pop(0)]))
     value = [3.0, 9.0, 1.0, 2.0, 0.0]

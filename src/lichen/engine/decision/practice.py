@@ -73,7 +73,7 @@ def _remembered(practice: Practice) -> Mapping[str, Tensor]:
 
 
 def _leg(practice: Practice, round: Callable[[Practice], Mapping[str, float]], end: int) -> bool:
-    """The rounds of one leg; whether the goal was reached."""
+    """The rounds of one leg; whether no other is to come."""
     trainee, plan = practice.trainee, practice.plan
     practice.counted.clear()
     while trainee.step < min(end, plan.num_rounds):
@@ -86,7 +86,7 @@ def _leg(practice: Practice, round: Callable[[Practice], Mapping[str, float]], e
         if plan.is_judged(counters["step"]):
             figures = {**figures, **_judge(practice)}
         _report(practice, figures, rate)
-        if _is_reached(practice):
+        if _is_over(practice):
             return True
     return False
 
@@ -103,13 +103,19 @@ def _judge(practice: Practice) -> dict[str, float]:
     return {"judged_return": value}
 
 
-def _is_reached(practice: Practice) -> bool:
-    counters, goal = practice.trainee.counters, practice.plan.goal
-    best, step = counters["best_value"], counters["step"]
-    if goal is None or best is None or best < goal:
+def _is_over(practice: Practice) -> bool:
+    """Whether the goal is reached; in a replay, where it once was: elsewhere it may not be reached again."""
+    counters, run = practice.trainee.counters, practice.run
+    recorded, step = run.recorded("stop"), counters["step"]
+    if not (_is_reached(practice) if recorded is None else recorded["round"] <= step):
         return False
-    steps = step * practice.plan.round_steps
-    return practice.run.decide("stop", lambda: {"round": step, "steps": steps})["round"] <= step
+    run.decide("stop", lambda: {"round": step, "steps": step * practice.plan.round_steps})
+    return True
+
+
+def _is_reached(practice: Practice) -> bool:
+    best, goal = practice.trainee.counters["best_value"], practice.plan.goal
+    return goal is not None and best is not None and best >= goal
 
 
 def _report(practice: Practice, figures: Mapping[str, float], rate: float) -> None:

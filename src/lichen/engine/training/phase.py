@@ -25,6 +25,9 @@ class Phase:
     ) -> Choice:
         return self.run.decide(f"{self.name}.{name}", measure, about=about)
 
+    def recorded(self, name: str) -> Any:
+        return self.run.recorded(f"{self.name}.{name}")
+
     def emit(self, kind: str, **fields: Any) -> None:
         self.run.emit(kind, phase=self.name, **fields)
 
