@@ -171,6 +171,32 @@ class Seen(Bandit):
         return np.tile(lamps.astype(np.uint8), (2, 1))[:, :, None]
 
 
+class Painted(Bandit):
+    """The lamps as the two halves of a picture in three colours, which come last."""
+
+    observation_space = spaces.Box(0, 255, (6, 8, 3), np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        lamps, about = super().reset(seed=seed)
+        return self._drawn(lamps), about
+
+    def step(self, action):
+        lamps, *told = super().step(action)
+        return self._drawn(lamps), *told
+
+    def _drawn(self, lamps):
+        picture = np.zeros((6, 8, 3), np.uint8)
+        picture[:, :4, 0], picture[:, 4:, 2] = 200 * lamps[0], 100 * lamps[1]
+        return picture
+
+
+class PaintedVector(SyncVectorEnv):
+    """Has no copy to be wrapped."""
+
+    def __init__(self, num_envs):
+        super().__init__([Painted] * num_envs)
+
+
 class Sick(Push):
     """Earns what is no number."""
 

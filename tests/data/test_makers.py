@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import worlds
 from gymnasium import spaces
 
-from lichen.core.errors import MachineError, NotFoundError, OptionError, UnsafeInputError
+from lichen.core.errors import MachineError, NotFoundError, OptionError, UnsafeInputError, UsageError
 from lichen.data import environments, makers
+from lichen.engine.decision import policy
 
 
 def found(name, options=None, wrappers=()):
@@ -42,6 +44,25 @@ def test_two_copies_begin_alike_and_what_one_does_leaves_the_other():
 def test_what_is_seen_is_numbers_in_a_box():
     env = makers.maker(found("FrozenLake-v1"))()
     assert isinstance(env.observation_space, spaces.Box) and env.observation_space.shape == (16,)
+
+
+def test_pictures_whose_channels_come_last_are_turned_and_say_so():
+    world, plain = found("worlds:Painted"), worlds.Painted()
+    assert world.observation == {"shape": [3, 6, 8], "dtype": "uint8"}
+    assert [one["name"] for one in world.wrappers] == [makers.CHANNELS_FIRST]
+    made = environments.copies(world, 1)
+    made.reset(5)
+    wanted = plain.reset(seed=5)[0]
+    assert wanted.any() and np.array_equal(made.observations[0], wanted.transpose(2, 0, 1))
+    assert policy.net("nature", {}, world, 2, seed=0).body[0].in_channels == 3
+
+
+def test_other_boxes_stay_as_they_are_and_a_vector_without_copies_is_refused():
+    few_rows, numbers = found("worlds:Seen"), [{"name": "DtypeObservation", "options": {"dtype": "float32"}}]
+    assert few_rows.observation["shape"] == [2, 2, 1] and not few_rows.wrappers
+    assert found("worlds:Painted", {}, numbers).observation["shape"] == [6, 8, 3]
+    with pytest.raises(UsageError, match="channels come last"):
+        found("worlds:PaintedVector")
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,8 @@ def look_at(
 ) -> Environment:
     """The value of an environment, after one was built and its spaces were read.
 
+    Pictures whose channels come last are turned, by a wrapper that stands among the others.
+
     Args:
         max_steps: after so many an episode is cut off; None: as the environment says.
 
@@ -210,6 +212,15 @@ def look_at(
         options = {**options, LIMIT: max_steps}
     elif max_steps is not None:
         wrappers = [{"name": "TimeLimit", "options": {LIMIT: max_steps}}, *wrappers]
+    found = _looked_at(address, options, wrappers)
+    if not makers.has_channels_last(found.observation):
+        return found
+    return _looked_at(address, options, [*wrappers, {"name": makers.CHANNELS_FIRST, "options": {}}])
+
+
+def _looked_at(
+    address: str, options: Mapping[str, Any], wrappers: Sequence[Mapping[str, Any]]
+) -> Environment:
     told: dict[str, Any] = {"address": address, "options": options, "wrappers": wrappers}
     blank = Environment.build(**told, observation={}, action={})
     made = copies(blank, 1)

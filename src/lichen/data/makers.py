@@ -10,8 +10,10 @@ import inspect
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from lichen.core import find
 from lichen.core.environment import LIBRARY, Environment
@@ -39,9 +41,32 @@ OUTSIDE = {"RecordVideo", "HumanRendering"}
 """Wrappers that do something beside: a value may come in a file from anywhere."""
 COUNTING = {"NormalizeObservation", "NormalizeReward"}
 """Wrappers whose figures grow while an agent learns; neither its policy nor another copy has them."""
+MOST_CHANNELS = 4
+"""Three colours and how opaque they are: what has more last is no picture whose channels come last."""
+CHANNELS_FIRST = "lichen.data.makers:ChannelsFirst"
 FAULTS = (TypeError, ValueError, AttributeError, KeyError, RuntimeError, AssertionError, OSError, ImportError,
           gymnasium.error.Error)  # fmt: skip
 """What environments raise that cannot be built or drawn; they are others' code."""
+
+
+class ChannelsFirst(gymnasium.ObservationWrapper):
+    """Pictures as nets take them, channels before height and width."""
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        seen = env.observation_space
+        self.observation_space = spaces.Box(
+            self.observation(seen.low), self.observation(seen.high), dtype=seen.dtype
+        )
+
+    def observation(self, observation: Any) -> np.ndarray:
+        return np.moveaxis(np.asarray(observation), -1, 0)
+
+
+def has_channels_last(observation: Mapping[str, Any]) -> bool:
+    """Whether what is seen are pictures with few channels, that come after height and width."""
+    shape = observation["shape"]
+    return observation["dtype"] == "uint8" and len(shape) == 3 and shape[-1] <= MOST_CHANNELS < shape[0]
 
 
 def address_of(name: str) -> str:
@@ -137,7 +162,8 @@ def maker(environment: Environment, render_mode: str | None = None) -> Callable[
             build = lambda: kind.one(plain, render_mode)  # noqa: E731
         else:
             raise UsageError(
-                f"`{address}` is a vector environment, which takes no wrappers",
+                f"`{address}` is a vector environment, which takes no wrappers"
+                " (pictures need one whose channels come last)",
                 hint="where it has a function one(options, render_mode), that builds a copy to be wrapped",
             )
 

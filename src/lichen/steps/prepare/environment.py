@@ -26,7 +26,8 @@ def environment(
         max_steps: after so many steps an episode is cut off; None: as the environment says.
         wrappers: of gymnasium.wrappers or `module:Wrapper`, the innermost first, each with its options:
             {"ClipReward": {"max_reward": 1}}. Bytes are taken for pictures, and learnt from as shares of 255;
-            {"DtypeObservation": {"dtype": "float32"}} makes numbers of those that are none.
+            {"DtypeObservation": {"dtype": "float32"}} makes numbers of those that are none. Pictures whose
+            channels come last are turned: nets take channels first.
     """
     return environments.look_at(id, options or {}, [_wrapper(one) for one in wrappers or ()], max_steps)
 
