@@ -21,6 +21,21 @@ ARCADE = "lichen.data.arcade"
 RULES = {BOARDS: "pettingzoo", ARCADE: "ale_py"}
 LIBRARY = "gymnasium/"
 """What the addresses of registered environments begin with; others are a user's `module:Env`."""
+FAMILIES = {
+    "Box2D": ("LunarLander", "LunarLanderContinuous", "BipedalWalker", "BipedalWalkerHardcore", "CarRacing"),
+    "mujoco": ("Ant", "HalfCheetah", "Hopper", "Humanoid", "HumanoidStandup", "InvertedDoublePendulum",
+               "InvertedPendulum", "Pusher", "Reacher", "Swimmer", "Walker2d"),
+    "minigrid": ("MiniGrid", "BabyAI"),
+}  # fmt: skip
+"""What registered ids begin with, up to a dash, by the package that moves their worlds."""
+MOVED_BY = {family: package for package, families in FAMILIES.items() for family in families}
+
+
+def package_of(address: str) -> str | None:
+    """The package whose code decides what happens, beside Gymnasium; None: no other, or the user's own."""
+    if not address.startswith(LIBRARY):
+        return RULES.get(address.partition(":")[0])
+    return MOVED_BY.get(address.removeprefix(LIBRARY).rpartition(":")[2].partition("-")[0])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -84,8 +99,9 @@ class Environment(Value):
         """The modules whose code decides what happens in it."""
         named = [self.address.removeprefix(LIBRARY), *(one["name"] for one in self.wrappers)]
         own = [name.partition(":")[0] for name in named if ":" in name]
-        played = [RULES[name] for name in own if name in RULES]
-        return ["lichen.engine.decision.episodes", "gymnasium", *played, *own]
+        package = package_of(self.address)
+        moved = [package] if package else []
+        return ["lichen.engine.decision.episodes", "gymnasium", *moved, *own]
 
     def play(self, policy: Model | Program, *, split: str, episodes: int, device: str = "cpu") -> Scores:
         """What a policy earns in it when it acts greedily, on the seeds of a split."""

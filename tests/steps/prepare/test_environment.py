@@ -1,9 +1,10 @@
 """test_environment: an environment is a value, and a life that begins with one is a recipe."""
 
+import gymnasium
 import pytest
 
 import lichen as li
-from lichen.core import flow, key, life, recipefile, session, step, valuefile
+from lichen.core import code, environment, find, flow, key, life, recipefile, session, step, valuefile
 from lichen.core.errors import NotFoundError, OptionError, RecipeError, UsageError
 
 LIFE = """
@@ -54,6 +55,28 @@ def test_code_of_the_users_own_environment_is_part_of_the_key(here):
     assert "worlds" in modules["worlds:Bandit"].modules
     assert "worlds" not in modules["CartPole-v1"].modules
     assert "gymnasium" in modules["CartPole-v1"].packages
+
+
+@pytest.mark.parametrize(
+    ("address", "package"),
+    [("gymnasium/LunarLander-v3", "Box2D"), ("gymnasium/Reacher-v5", "mujoco"),
+     ("gymnasium/minigrid:MiniGrid-FourRooms-v0", "minigrid"), ("lichen.data.boards:Board", "pettingzoo"),
+     ("lichen.data.arcade:Arcade", "ale_py")],
+)  # fmt: skip
+def test_the_package_that_moves_a_world_is_part_of_the_key_by_its_version(address, package):
+    if find.file_of(package) is None:
+        pytest.skip(f"{package} is not installed")
+    world = environment.Environment.build(address=address, options={}, wrappers=[], observation={}, action={})
+    assert package in world.modules() and list(code.closure([package]).packages) == [package]
+
+
+def test_every_world_of_gymnasium_that_another_package_moves_is_known():
+    for name, spec in gymnasium.registry.items():
+        kind = str(spec.entry_point)
+        wanted = {"box2d": "Box2D", "mujoco": "mujoco"}.get(
+            kind.partition("gymnasium.envs.")[2].split(".")[0]
+        )
+        assert environment.package_of(f"gymnasium/{name}") == wanted or "minigrid" in kind or "_error" in kind
 
 
 def test_a_value_file_keeps_an_environment(tmp_path):
