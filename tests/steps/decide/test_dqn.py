@@ -1,5 +1,7 @@
 """test_dqn: sums of rewards by their definition, targets in closed form, a ring that forgets the oldest."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ import lichen as li
 from lichen.core import session
 from lichen.core.errors import UsageError
 from lichen.data import environments
-from lichen.engine.decision import policy
+from lichen.engine.decision import acting, policy
 from lichen.engine.decision.replay import Replay
 from lichen.engine.rollout import Stage
 from lichen.steps.decide import dqn
@@ -93,6 +95,25 @@ def test_targets_are_those_of_the_papers():
     double = dqn.errors(agent, x, y, is_double=True)
     assert plain.item() == pytest.approx(3.0 - (5.0 + 0.5 * 20.0))
     assert double.item() == pytest.approx(3.0 - (5.0 + 0.5 * 10.0))
+
+
+def test_priorities_are_found_a_few_rows_at_once_and_without_gradients(monkeypatch):
+    asked = []
+
+    class Counted(Table):
+        def forward(self, x_BO):
+            asked.append((len(x_BO), torch.is_grad_enabled()))
+            return super().forward(x_BO)
+
+    agent, kept = dqn.Agent(Counted(1.0, [0, 1])), Replay.of(20, [2])
+    rows = np.arange(40, dtype=np.float32).reshape(20, 2)
+    kept.add(rows, rows + 1, np.zeros(20), np.ones(20), np.full(20, 0.5))
+    goes = SimpleNamespace(measured_rows=lambda *told: told, taken=lambda *told: told)
+    monkeypatch.setattr(acting, "AT_ONCE", 6)
+    found = dqn.wrong(agent, goes, kept, np.arange(1, 20), is_double=True)
+    assert not any(is_grad for _, is_grad in asked) and {num for num, _ in asked} == {6, 1}
+    wanted = dqn.errors(agent, kept.x_C2O[1:], kept.y_CQ[1:], is_double=True)
+    torch.testing.assert_close(found, wanted.abs())
 
 
 def test_a_ring_forgets_the_oldest():

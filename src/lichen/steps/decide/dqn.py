@@ -138,9 +138,7 @@ def dqn(
                 agent.renew(lag)
         if priority:
             rows_R = np.unique(chosen_UB)
-            told = goes.measured_rows(*kept.batches(rows_R, np.ones(len(rows_R), np.float32)))
-            wrong_R = errors(agent, *goes.taken(*told), is_double=is_double)
-            kept.judge(rows_R, wrong_R.detach().abs().cpu() + LEAST)
+            kept.judge(rows_R, wrong(agent, goes, kept, rows_R, is_double=is_double) + LEAST)
         return {"loss": float(np.mean(losses)), "epsilon": epsilon}
 
     practice.practise(goes, round)
@@ -175,6 +173,17 @@ def errors(agent: Agent, x_B2O: Tensor, y_BQ: Tensor, *, is_double: bool) -> Ten
         best_B = (agent.net(nexts_BO) if is_double else worth_BK).argmax(1, keepdim=True)
         target_B = reward_B + discount_B * worth_BK.gather(1, best_B).squeeze(1)
     return agent.net(seen_BO).gather(1, done_B.long().unsqueeze(1)).squeeze(1) - target_B
+
+
+@torch.no_grad()
+def wrong(agent: Agent, goes: Practice, kept: Replay, rows_R: np.ndarray, *, is_double: bool) -> Tensor:
+    """(R,): how far off the net is about rows of the replay; a few at once, as they may be pictures."""
+    parts = []
+    for start in range(0, len(rows_R), acting.AT_ONCE):
+        rows_B = rows_R[start : start + acting.AT_ONCE]
+        told = goes.measured_rows(*kept.batches(rows_B, np.ones(len(rows_B), np.float32)))
+        parts.append(errors(agent, *goes.taken(*told), is_double=is_double).abs().cpu())
+    return torch.cat(parts)
 
 
 def loss(agent: Agent, x_B2O: Tensor, y_BQ: Tensor, *, is_double: bool) -> Tensor:
