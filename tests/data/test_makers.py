@@ -75,10 +75,27 @@ def test_what_is_no_environment_is_never_called(name, error, words):
         found(name)
 
 
-def test_a_missing_package_is_the_machines_fault_with_what_brings_it():
+@pytest.mark.parametrize(
+    ("address", "hint"),
+    [("gymnasium/LunarLander-v3", "lichen[box2d]"), ("gymnasium/Reacher-v5", "lichen[mujoco]"),
+     ("gymnasium/minigrid:MiniGrid-FourRooms-v0", "lichen[maze]"),
+     ("lichen.data.arcade:Arcade", "lichen[atari]"), ("lichen.data.boards:Board", "lichen[boards]"),
+     ("worlds:Bandit", None)],
+)  # fmt: skip
+def test_a_missing_package_is_the_machines_fault_with_what_brings_it(address, hint):
     def build():
-        raise ImportError("no module named box2d")
+        raise ImportError("no module of that name")
 
     with pytest.raises(MachineError, match="not installed") as caught:
-        makers.told("LunarLander-v3", build)
-    assert "lichen[box2d]" in caught.value.hint
+        makers.told(address, build)
+    assert caught.value.hint == (f"pip install '{hint}'" if hint else None)
+
+
+@pytest.mark.parametrize(
+    "name", ["minigrid:MiniGrid-FourRooms-v0", "MiniGrid-NoRooms-v0", "minigrid.envs:Maze"]
+)
+def test_a_package_of_environments_that_is_not_there_is_named_with_what_brings_it(name, monkeypatch):
+    monkeypatch.setattr(makers.find, "file_of", lambda module: None)
+    with pytest.raises(MachineError, match="`minigrid` is not installed") as caught:
+        found(name)
+    assert "lichen[maze]" in caught.value.hint

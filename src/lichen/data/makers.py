@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core import find
-from lichen.core.environment import LIBRARY, Environment
+from lichen.core.environment import LIBRARY, Environment, package_of
 from lichen.core.errors import (
     LichenError,
     MachineError,
@@ -41,6 +41,8 @@ OUTSIDE = {"RecordVideo", "HumanRendering"}
 """Wrappers that do something beside: a value may come in a file from anywhere."""
 COUNTING = {"NormalizeObservation", "NormalizeReward"}
 """Wrappers whose figures grow while an agent learns; neither its policy nor another copy has them."""
+EXTRAS = {"Box2D": "box2d", "mujoco": "mujoco", "minigrid": "maze", "ale_py": "atari", "pettingzoo": "boards"}
+"""What brings the packages that environments are of."""
 MOST_CHANNELS = 4
 """Three colours and how opaque they are: what has more last is no picture whose channels come last."""
 CHANNELS_FIRST = "lichen.data.makers:ChannelsFirst"
@@ -121,6 +123,7 @@ def _spec(address: str) -> Any:
             _loaded(module)
         return gymnasium.spec(bare or name)
     except gymnasium.error.Error as error:
+        _require(package_of(address) or "")
         raise NotFoundError(f"unknown environment `{name}`: {error}", hint=_near(bare or name)) from None
 
 
@@ -141,7 +144,14 @@ def _loaded(address: str) -> Any:
     """What stands at an address, unless it is a part of Python: importing some of that does things."""
     if address.partition(":")[0].partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
         raise UnsafeInputError(f"`{address}` is a part of Python, not an environment")
+    _require(address.partition(":")[0].partition(".")[0])
     return find.load(address)
+
+
+def _require(package: str) -> None:
+    """Names what brings a package that is known and not there, before a hint speaks of folders or ids."""
+    if package in EXTRAS and find.file_of(package) is None:
+        raise missing_package(package, EXTRAS[package])
 
 
 def maker(environment: Environment, render_mode: str | None = None) -> Callable[[], Any]:
@@ -200,7 +210,8 @@ def told(address: str, build: Callable[[], Any]) -> Any:
     except LichenError:
         raise
     except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
+        extra = EXTRAS.get(package_of(address) or "")
         raise MachineError(f"`{address}` needs a package that is not installed: {error}",
-                           hint="pip install 'lichen[box2d]' or 'lichen[mujoco]'") from None  # fmt: skip
+                           hint=f"pip install 'lichen[{extra}]'" if extra else None) from None  # fmt: skip
     except FAULTS as error:
         raise OptionError(f"`{address}` cannot be built with these options: {error}") from None
