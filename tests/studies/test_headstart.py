@@ -5,9 +5,12 @@ from safetensors.torch import save_file
 
 import lichen as li
 from lichen.core.errors import UsageError
+from lichen.core.lineage import is_pretrained
+from lichen.steps.compress.prune import Cut
 from lichen.studies.headstart import FROM_SCRATCH
 
 OPTIONS = {"net": "mlp", "net_options": {"width": 32}}
+SCRATCH = {"freeze": "none", "layer_decay": 1.0, "head_epochs": 0}
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +49,32 @@ def test_the_life_from_scratch_is_a_plain_training_of_the_same_rows_and_epochs(w
     found = li.studies.headstart(model)
     data = li.load("digits", num_train=60, validation=0.3)
     bare = li.pretrain.load(data, weights=None, head="new", **OPTIONS)
-    plain = li.adapt.finetune(bare, data, epochs=2, precision="float32", freeze="none", layer_decay=1.0,
-                              head_epochs=0)  # fmt: skip
+    plain = li.adapt.finetune(bare, data, epochs=2, precision="float32", **SCRATCH)
     assert found.scratch == pytest.approx(li.evaluate(plain, data).value)
+
+
+def test_what_prunes_after_fine_tuning_keeps_the_rate_of_its_recovery(weights, store, monkeypatch):
+    """`prune` has a rate of its own, which cannot be None; how fast such a net is is not asked here."""
+    monkeypatch.setattr(Cut, "require_gain", lambda *_: None)
+    data = li.load("digits", num_train=60, validation=0.3)
+    pruned = li.compress.prune(life(weights, rate=1e-6), data, speedup=1.2, rate=0.03, epochs=1)
+    found = li.studies.headstart(pruned)
+    plain = li.adapt.finetune(li.pretrain.load(data, weights=None, head="new", **OPTIONS), data, epochs=2,
+                              precision="float32", **SCRATCH)  # fmt: skip
+    again = li.compress.prune(plain, data, speedup=1.2, rate=0.03, epochs=1)
+    assert found.scratch == pytest.approx(li.evaluate(again, data).value)
+
+
+def test_a_life_that_learnt_an_adapter_is_refused_as_its_base_was_not_trained(weights, store):
+    data = li.load("digits", num_train=60, validation=0.3)
+    model = li.pretrain.load(data, weights=str(weights), head="new", **OPTIONS)
+    adapted = li.adapt.adapter(model, data, epochs=1, head_epochs=0, precision="float32")
+    further = li.adapt.finetune(li.adapt.merge(adapted), data, epochs=1, precision="float32")
+    for value in (adapted, further):
+        assert not is_pretrained(value.made.call.history()), "no hint at a study that refuses"
+        with pytest.raises(UsageError, match="an adapter learns beside weights") as caught:
+            li.studies.headstart(value)
+        assert "finetune" in caught.value.hint
 
 
 def test_options_of_a_life_from_scratch_are_options_of_its_steps():

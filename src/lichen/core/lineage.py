@@ -13,6 +13,8 @@ ONLY = ""
 """The field of a step's single output."""
 PRETRAINED = "pretrain.load"
 """The step that takes weights from someone before us."""
+BESIDE = {"lora", "rslora", "dora", "ia3", "prompt"}
+"""Methods of steps that learn a few numbers beside weights that stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,16 @@ def loads_weights(call: Call) -> bool:
     return call.step == PRETRAINED and call.options.get("weights") is not None
 
 
+def learns_beside(call: Call) -> bool:
+    """Whether a call learnt an adapter."""
+    return call.options.get("method") in BESIDE
+
+
 def is_pretrained(calls: list[Call]) -> bool:
-    """Whether a life took weights from someone before it, and trained them further."""
+    """Whether a life took weights from someone before it, and trained them further; an adapter does not."""
     places = [place for place, call in enumerate(calls) if loads_weights(call)]
-    return bool(places) and any("epochs" in call.options for call in calls[places[-1] + 1 :])
+    later = calls[places[-1] + 1 :] if places else []
+    return any("epochs" in call.options for call in later) and not any(map(learns_beside, later))
 
 
 def from_record(record: Mapping[str, Any], calls: Mapping[str, Call]) -> Call:

@@ -15,7 +15,7 @@ import numpy as np
 
 from lichen.core import signature
 from lichen.core.errors import UsageError
-from lichen.core.lineage import PRETRAINED, Call, is_pretrained, loads_weights
+from lichen.core.lineage import PRETRAINED, Call, is_pretrained, learns_beside, loads_weights
 from lichen.core.replay import replay
 from lichen.core.schema import Count, Level
 from lichen.core.scoring import Judge, data_of
@@ -27,7 +27,7 @@ FROM_SCRATCH = {
     "weights": None, "freeze": "none", "layer_decay": 1.0, "rates": None, "gradual": 0.0, "head_epochs": 0,
     "rate": None,
 }  # fmt: skip
-"""Options, by name, of a life that starts with weights that know nothing."""
+"""Options, by name, of a life that starts with weights that know nothing; None only where a step takes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,8 @@ def headstart(value: Value, data: Value | None = None, *, seeds: Count = 1, leve
         level: of the interval.
 
     Raises:
-        UsageError: no pretrained weights were loaded, or they were not trained further.
+        UsageError: no pretrained weights were loaded, or they were not trained further: an adapter learns
+            beside them.
     """
     if value.made is None:
         raise UsageError(f"{value!r} was not made by recorded steps, so there is nothing to replay")
@@ -108,13 +109,20 @@ def _changes(calls: list[Call]) -> dict[str, Mapping[str, Any]]:
     if not any(map(loads_weights, calls)):
         raise UsageError("no step of this life loaded pretrained weights",
                          hint="pretrain.load with weights= does")  # fmt: skip
+    if any(map(learns_beside, calls)):
+        raise UsageError("an adapter learns beside weights that stay as they are; random ones say nothing",
+                         hint="li.adapt.finetune(model, data) in its place")  # fmt: skip
     if not is_pretrained(calls):
         raise UsageError("the loaded weights were not trained further, so there is no life from scratch",
                          hint="li.adapt.finetune(model, data)")  # fmt: skip
     changed: dict[str, Mapping[str, Any]] = {}
     for call in calls[next(place for place, call in enumerate(calls) if loads_weights(call)) :]:
         known = signature.of("steps", call.step).options
-        if found := {name: neutral for name, neutral in FROM_SCRATCH.items() if name in known}:
+        found = {
+            name: neutral for name, neutral in FROM_SCRATCH.items()
+            if name in known and (neutral is not None or known[name].may_be_none)
+        }  # fmt: skip
+        if found:
             changed[call.id] = found
     return changed
 
