@@ -17,6 +17,7 @@ from lichen.core.replay import replay
 from lichen.core.scoring import Judge
 from lichen.core.session import Session
 from lichen.core.value import Value
+from lichen.data import augment
 from lichen.engine.search import games
 
 POLICY = "augment.policy"
@@ -50,9 +51,14 @@ class Hunt:
     def trained(self, ops: Ops, epochs: int, seed: int) -> Value:
         (field,) = self.training.kinds
         changed: Mapping[str, Mapping[str, Any]] = {
-            self.policy.id: {"ops": ops}, self.training.id: {"epochs": epochs},
+            self.policy.id: {"ops": ops, "favour": self._favour(ops)}, self.training.id: {"epochs": epochs},
         }  # fmt: skip
         return replay(Made(self.training, field), self.session, options=changed, seed=seed)
+
+    def _favour(self, ops: Ops) -> Mapping[str, float] | None:
+        """What the recorded policy favours, where one of the operations draws it."""
+        is_drawn = any(entry["op"] in augment.DRAWN for entry in augment.policy_of(ops))
+        return self.policy.options.get("favour") if is_drawn else None
 
 
 def _places(calls: list[Call]) -> tuple[Call, Call]:
