@@ -111,3 +111,15 @@ def test_a_clock_that_disagrees_with_the_table_is_believed():
     assert left(asked(20.0)) < left(asked(0.0))
     with pytest.raises(UsageError, match="was made 1.* times faster here; speedup is 1.5"):
         asked(10_000.0)
+
+
+@pytest.mark.parametrize(("gain", "speedup"), [(1.3, 1.2), (1.2, 1.2), (1.02, 1.0), (0.97, 1.0)])
+def test_a_net_that_is_fast_enough_stays_whole(gain, speedup):
+    """A round may have saved more than it had to, and a clock is never twice the same."""
+    module, tried = net(), []
+    groups = pruning.rank(module, SHAPE, "group_norm")
+    kept = allocation.meeting(
+        module, SHAPE, groups, Planted(), speedup=speedup, round_to=8,
+        loss=lambda slim: tried.append(slim) or 0.0, gain_of=lambda slim: gain,
+    )  # fmt: skip
+    assert kept and allocation.gone(groups, kept) == {} and not tried

@@ -10,7 +10,7 @@ from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.data import arrays
 from lichen.engine import answer, evaluate
-from lichen.engine.modules import macs
+from lichen.engine.modules import backend, macs
 from lichen.steps.compress import prune as room
 
 prune, train = by_address("compress.prune"), by_address("pretrain.train")
@@ -94,6 +94,15 @@ def by_the_table(*both):
     return dict(zip(("before", "after"), found, strict=True))
 
 
+def by_the_weights(*both):
+    """The same machine asked about nets that were not written as graphs."""
+    found = []
+    for model in both:
+        filters = [one.shape for one in model.weights().values() if len(one.shape) == 4]
+        found.append(1.0 + sum(-(-dims[0] // 16) * -(-dims[1] // 16) for dims in filters))
+    return dict(zip(("before", "after"), found, strict=True))
+
+
 @pytest.fixture
 def planted(monkeypatch):
     """Every clock of the step by a rule, so that nothing here is timed."""
@@ -116,6 +125,23 @@ def test_by_latency_a_width_is_chosen_that_the_clock_rewards(lives, planted):
         assert after[f"{layer}.weight"].shape[0] == kept
         assert kept == before[f"{layer}.weight"].shape[0] or kept % 16 == 0, "eights cost as much as sixteens"
     assert after["layer1.0.conv2.weight"].shape[0] == 16, "a stream that two layers write keeps its width"
+
+
+def test_a_round_that_saved_more_than_it_had_to_leaves_the_next_nothing_to_do(planted, monkeypatch):
+    """Only whole blocks can go here, and any that is enough for the first round is enough for both."""
+    data = pictures()
+    monkeypatch.setattr(room.Cut, "_program", lambda cut, module: cut.model.with_weights(
+        backend.arrays_of(module)))  # fmt: skip
+    monkeypatch.setattr(room.latency, "beside", by_the_weights)
+    with session.using(Session()):
+        model = by_address("pretrain.load")(data, net="cifar_resnet", weights=None,
+                                           net_options={"depth": 8})  # fmt: skip
+        pruned = prune(
+            model, data, by="latency", speedup=1.15, rounds=2, round_to=64, round_epochs=0, epochs=0
+        )
+    first, last = (pruned.made.call.decisions[name] for name in ("round_1.widths", "widths"))
+    assert 0 in first.values()
+    assert all(kept == first[layer] for layer, kept in last.items()), "the second took nothing more"
 
 
 @pytest.mark.slow
