@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import toy
 
 import lichen as li
 from lichen.core import ladder, step
-from lichen.core.errors import GateError, OptionError, UsageError
+from lichen.core.errors import GateError, OptionError, UsageError, missing_package
 from lichen.core.ladder import Ladder
 from lichen.core.session import Session, opened, using
 from lichen.engine.programs import executables, footprint
@@ -34,7 +35,10 @@ def born(*, seed: li.Seed = 0) -> li.Model:
 
 
 @li.step
-def shrink(model: li.Model, data: li.Dataset, *, speedup: li.Ratio = 2.0, epochs: li.Natural = 3) -> li.Model:
+def shrink(
+    model: li.Model, data: li.Dataset, *, speedup: li.Ratio = 2.0, by: Literal["macs", "latency"] = "macs",
+    epochs: li.Natural = 3,
+) -> li.Model:  # fmt: skip
     """So many times smaller; from twice on every further time costs a point."""
     if speedup > 6:
         raise UsageError(f"this net can be pruned 6 times at most; speedup is {speedup:g}")
@@ -44,10 +48,13 @@ def shrink(model: li.Model, data: li.Dataset, *, speedup: li.Ratio = 2.0, epochs
 
 @li.step(without={"precision": "float32"})
 def finish(
-    model: li.Model, data: li.Dataset, *, precision: str = "int8", max_drop: li.Fraction = 0.01
-) -> li.Program:
+    model: li.Model, data: li.Dataset, *, precision: str = "int8", max_drop: li.Fraction = 0.01,
+    by: Literal["influence", "loss"] = "influence",
+) -> li.Program:  # fmt: skip
     """A file of the model's size; int8 is a quarter of it and costs a quarter of a point."""
     good, large = toy.numbers(model)
+    if precision == "int8" and toy.SCALE == 3.0:
+        raise missing_package("nncf", "vision")
     if precision == "int8" and toy.SCALE != 1.0:
         raise GateError(f"accuracy may drop by {max_drop:g} at most; int8 has 0.3")
     is_small = precision == "int8"
@@ -207,6 +214,27 @@ def test_a_refused_step_leaves_the_form_that_answers_as_the_model(fresh, monkeyp
     found = search(fresh, trials=0, target={"speedup": 2})
     assert found.says_no and found.best.is_exact
     assert [point.refused for point in found.points][1] == "accuracy may drop by 0.02 at most; int8 has 0.3"
+
+
+def test_a_runtime_that_is_not_installed_is_a_form_that_is_refused(fresh, monkeypatch):
+    monkeypatch.setattr(toy, "SCALE", 3.0)
+    found = search(fresh, trials=2)
+    assert found.is_reached and found.best.words == "shrink 2, finish float32"
+    missing = [point for point in found.points if point.refused == "package `nncf` is not installed"]
+    assert [point.words for point in missing] == [
+        "finish int8", "shrink 1.5, finish int8", "shrink 2, finish int8"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("target", "by"), [
+    ({"speedup": 100}, "latency"), ({"latency_ms": 0.001}, "latency"), ({"size_bytes": 1}, "macs"),
+    (None, "macs"),
+])  # fmt: skip
+def test_what_shrinks_goes_by_time_where_time_is_asked_for(life, target, by):
+    """Another step's `by` that knows no latency keeps its own."""
+    found = search(life, target=target, trials=1)
+    told = [call.options for point in found.points for call in point.program.made.call.history()]
+    assert {options["by"] for options in told if "speedup" in options} == {by}
+    assert {options["by"] for options in told if "precision" in options} == {"influence"}
 
 
 def test_a_machine_without_room_gets_no_program_passed_off(fresh, monkeypatch):

@@ -16,7 +16,7 @@ import numpy as np
 
 from lichen.core import calling, ladder, machine, step
 from lichen.core.dataset import Dataset
-from lichen.core.errors import GateError, StepError, UsageError
+from lichen.core.errors import GateError, MachineError, StepError, UsageError
 from lichen.core.ladder import Ladder, Options
 from lichen.core.model import Model
 from lichen.core.program import Program
@@ -135,7 +135,9 @@ def compress(
     """Searches the steps of `compress` for the form of a model that reaches a target.
 
     Of all that reach the target the best is the one that lost least. Where none does, the best is the nearest
-    to it that may be had, and the answer is "cannot". Without a target the best is the fastest.
+    to it that may be had, and the answer is "cannot". Without a target the best is the fastest. Where
+    the target is a time, channels go by what they cost on this machine. What needs a package that is not
+    installed is refused with its name.
 
     Args:
         data: to recover and calibrate on (train) and to judge by (validation); the last Dataset of the
@@ -168,7 +170,8 @@ def compress(
     asked = Asked(
         target=target_of(target), profile=profile_of(profile), max_drop=max_drop, trials=trials, level=level
     )
-    told = {"epochs": epochs, "seed": seed, "max_drop": max_drop}
+    by = "latency" if asked.target.is_of_time else None
+    told = {"epochs": epochs, "seed": seed, "max_drop": max_drop, "by": by}
     search = _Search(model, found, asked, told, session)
     whole = search.finish(model, ())
     if not any(point.is_exact for point in whole):
@@ -204,7 +207,7 @@ class _Search:
         point = Point(chain=(*chain, (one.step, options)))
         try:
             program = self._call(one, options, model)
-        except GateError as refusal:
+        except (GateError, MachineError) as refusal:  # a runtime may not be installed, and others are
             return replace(point, refused=refusal.message)
         scored = self.judge.score(program)
         sign = 1.0 if scored.scores.manifest["higher_is_better"] else -1.0
@@ -218,7 +221,9 @@ class _Search:
         )  # fmt: skip
 
     def _call(self, one: Ladder, options: Options, model: Model) -> Any:
-        told = {name: value for name, value in self.told.items() if name in one.signature.options}
+        known = one.signature.options
+        told = {name: value for name, value in self.told.items() if name in known and
+                (not known[name].choices or value in known[name].choices)}  # fmt: skip
         values = ladder.values_for(one.signature, model, self.data)
         return calling.execute(step.by_address(one.step), values, {**told, **options}, self.session)
 
@@ -241,7 +246,7 @@ class _Search:
         chain: Chain = ((one.step, options),)
         try:
             made = self.finish(self._call(one, options, self.model), chain)
-        except (GateError, UsageError, StepError) as error:
+        except (GateError, UsageError, StepError, MachineError) as error:
             self.points.append(Point(chain=chain, refused=error.message))
             return False
         return any(point.drop is not None and point.drop <= self.asked.max_drop for point in made)

@@ -44,6 +44,10 @@ class Target:
     def is_open(self) -> bool:
         return self == Target()
 
+    @property
+    def is_of_time(self) -> bool:
+        return self.latency_ms is not None or self.speedup is not None
+
     def __str__(self) -> str:
         return _said(self) or "as fast as it gets"
 
