@@ -47,6 +47,25 @@ def test_decisions_about_other_inputs_are_measured_again(here):
     assert "replayed" not in origins and "measured" in origins
 
 
+@pytest.mark.parametrize("change", ["options", "without", "seed"])
+def test_what_follows_a_change_decides_for_itself_and_what_does_not_as_before(here, change):
+    session, started = here
+    changed, kept = (toy.blend(toy.rows(seed=seed), toy.rows(seed=seed + 1)) for seed in (1, 3))
+    model = toy.merge(toy.choose(changed), toy.choose(kept))
+    rows, blend = changed.made.call.history()[0], changed.made.call
+    how = {"options": {"options": {rows.id: {"length": 5}}}, "without": {"without": {blend.id}},
+           "seed": {"seed": 7}}[change]  # fmt: skip
+    session.is_fresh = True
+    started.clear()
+    replay(model.made, session, **how)
+    origins = [event["origin"] for event in started if event["kind"] == "decision"]
+    both = {"measured"} if change == "seed" else {"measured", "replayed"}
+    assert set(origins) == both and len(origins) == 4
+    started.clear()
+    replay(model.made, session)
+    assert {event["origin"] for event in started if event["kind"] == "decision"} == {"replayed"}
+
+
 def test_a_call_that_is_passed_over_does_not_make_its_other_inputs_run(here):
     session, started = here
     data, other = toy.rows(seed=1), toy.rows(seed=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import lichen as li
 from lichen.core import step
 from lichen.core.digest import digest_bytes
 from lichen.core.errors import UsageError
+from lichen.core.lineage import Made
 from lichen.core.session import opened
 from lichen.core.value import Memory
 from lichen.engine.scores.intervals import of as interval
@@ -138,6 +140,22 @@ def test_a_step_at_its_neutral_options_is_kept_and_another_is_neutralised(events
     assert [row.step for row in found.rows] == ["toy:prune"]
     assert found.kept.count("toy:prune") == 1
     assert found["prune"].verdict == "harms" and found["prune"].parameters == (2, 2)
+
+
+def test_a_life_without_a_step_stops_its_training_when_it_has_to(tmp_path):
+    """The recorded training is made one that never stopped; without a step it waits as it is told to."""
+    heard = []
+    with opened(tmp_path / ".lichen", sinks=(heard.append,)):
+        data = li.augment.policy(li.load("digits", num_train=40, validation=0.1), ops=["crop"])
+        model = li.pretrain.train(data, net="mlp", net_options={"width": 4}, epochs=5, patience=1, rate=1e-9,
+                                  precision="float32")  # fmt: skip
+        call = model.made.call
+        late = replace(call, decisions={**call.decisions, "stop": {"epoch": 99, "best": 1}})
+        heard.clear()
+        ablate(model.with_made(Made(late)), data, seeds=1)
+    stops = [event for event in heard if event["kind"] == "decision" and event["name"] == "stop"]
+    assert [event["origin"] for event in stops] == ["measured"]
+    assert stops[0]["choice"] == call.decisions["stop"]
 
 
 def test_lives_without_anything_to_leave_out_are_refused(events):

@@ -51,18 +51,17 @@ def replay(
         taken = _kept_inputs(call) if call.id in without else call.inputs
         values = {name: others.get(ref.digest) or _input(ref, made, session, outside)
                   for name, ref in taken.items()}  # fmt: skip
-        if any(ref.digest in others or (ref.made and ref.made.call.id in touched) for ref in taken.values()):
-            touched.add(call.id)  # what it decided was about other inputs
+        given = {**recorded_options(call, seed), **(options or {}).get(call.id, {})}
+        is_other = call.id in without or given != recorded_options(call, 0)
+        if is_other or any(_is_other(ref, others, touched) for ref in taken.values()):
+            touched.add(call.id)  # what it decided, and what those after it did, was about something else
         if call.id in without:
             made[call.id, ONLY] = passed_over(call, values)
             continue
-        given = {**recorded_options(call, seed), **(options or {}).get(call.id, {})}
         one = step.by_address(call.step)
         result = calling.execute(
             one, calling.bind(one.signature, (), values), given, session,
-            decisions=None
-            if decides_again or call.id in touched or given != recorded_options(call, 0)
-            else call.decisions,
+            decisions=None if decides_again or call.id in touched else call.decisions,
         )  # fmt: skip
         outputs = fields_of(result)
         made.update({(call.id, name): value for name, value in outputs.items()})
@@ -86,6 +85,11 @@ def _needed(target: Call, without: Set[str], instead: Mapping[str, Value]) -> se
                 ref.made.call for ref in taken.values() if ref.made is not None and ref.digest not in instead
             ]
     return needed
+
+
+def _is_other(ref: Ref, instead: Mapping[str, Value], touched: Set[str]) -> bool:
+    """Whether an input is not what it was when the call was recorded."""
+    return ref.digest in instead or (ref.made is not None and ref.made.call.id in touched)
 
 
 def _kept_inputs(call: Call) -> dict[str, Ref]:
