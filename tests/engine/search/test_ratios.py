@@ -18,12 +18,14 @@ from lichen.engine.search.moves import level_of
 SHAPE = (3, 16, 16)
 
 
-def pictures():
+def pictures(is_sorted=False):
     draws = np.random.default_rng(0)
     targets = np.arange(160) % 2
     images = draws.integers(0, 120, (160, 3, 16, 16)) + 120 * targets[:, None, None, None]
-    splits = ["train"] * 20 + ["validation"] * 120 + ["test"] * 20
-    return li.arrays(images.astype("uint8"), targets, labels=["dark", "light"], splits=splits)
+    splits = np.array(["train"] * 20 + ["validation"] * 120 + ["test"] * 20)
+    order = np.argsort(targets, kind="stable") if is_sorted else np.arange(160)
+    return li.arrays(images[order].astype("uint8"), targets[order], labels=["dark", "light"],
+                     splits=splits[order].tolist())  # fmt: skip
 
 
 def untrained():
@@ -40,8 +42,8 @@ def here(tmp_path):
         yield opened
 
 
-def world(here, **options):
-    model, data = here.store.keep(untrained()), here.store.keep(pictures())
+def world(here, data=None, **options):
+    model, data = here.store.keep(untrained()), here.store.keep(data or pictures())
     return li.prepare.ratios(model, data, **{"num_levels": 4, "speedup": 1.5, "num_rows": 40, **options})
 
 
@@ -93,6 +95,15 @@ def test_an_episode_earns_at_its_end_the_accuracy_on_rows_that_do_not_judge(here
     levels = games.settled(game, (3,) * game.num_places), (0,) * game.num_places
     np.testing.assert_allclose(rewards[-1], [game.worth(one) for one in levels], rtol=1e-6)
     assert not set(game.chosen) & set(game.others) and len(game.outcome(levels[0], 0)) == len(game.others)
+
+
+def test_rows_that_lie_class_by_class_are_judged_as_mixed_ones(here, monkeypatch):
+    monkeypatch.setattr(ratios, "BATCH", 16)
+    mixed, apart = (game_in(world(here, pictures(is_sorted), num_rows=30)) for is_sorted in (False, True))
+    for one, other in ((mixed.chosen, apart.chosen), (mixed.others, apart.others)):
+        answers, targets = apart._answers(apart.usual, other)
+        assert 0.3 < targets.mean() < 0.7
+        np.testing.assert_array_equal(answers, mixed._answers(mixed.usual, one)[0])
 
 
 def test_a_number_from_minus_one_to_one_is_a_level():

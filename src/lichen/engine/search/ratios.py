@@ -88,9 +88,11 @@ class Game:
         self.table, self.budget, self.round_to = table, budget, round_to
         self.num_places, self.num_levels = len(self.groups), num_levels
         rows = feeds.rows_of(data, "validation", model.assets)
-        does_choose = games.chooses(rows.ids)
-        self.rows, self.chosen = rows, np.flatnonzero(does_choose)[:num_rows]
-        self.others = np.flatnonzero(~does_choose)[:MOST_JUDGED]
+        # Rows may lie class by class; by their ids each batch is a fair draw.
+        by_id = np.argsort(rows.ids, kind="stable")
+        does_choose = games.chooses(rows.ids[by_id])
+        self.rows, self.chosen = rows, by_id[does_choose][:num_rows]
+        self.others = by_id[~does_choose][:MOST_JUDGED]
         self.known: dict[Levels, float] = {}
         least = self.cost((0,) * self.num_places)
         if least > budget:
