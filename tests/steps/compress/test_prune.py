@@ -3,14 +3,15 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from lichen.core import session
-from lichen.core.errors import GateError, UsageError
+from lichen.core.errors import GateError, OptionError, UsageError
 from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.data import arrays
 from lichen.engine import answer, evaluate
-from lichen.engine.modules import backend, macs
+from lichen.engine.modules import architecture, backend, macs
 from lichen.steps.compress import prune as room
 
 prune, train = by_address("compress.prune"), by_address("pretrain.train")
@@ -186,3 +187,36 @@ def test_rounds_reach_the_same_target_step_by_step(lives):
     assert macs.count(models["cifar_resnet"].torch(), [3, 8, 8]) >= 2 * macs.count(pruned.torch(), [3, 8, 8])
     phases = [event.get("phase") for event in events if event["kind"] == "history"]
     assert phases == ["round_1", None]
+
+
+def untrained():
+    torch.manual_seed(0)
+    module = architecture.build("cifar_resnet", {"depth": 8}, (3, 8, 8), 4)
+    assets = {"labels": list("abcd"), "mean": [0.5] * 3, "std": [0.25] * 3, "image_shape": [3, 8, 8]}
+    return backend.wrap(module, task="image_classification", assets=assets)
+
+
+def test_widths_that_are_told_are_those_of_the_net(monkeypatch):
+    monkeypatch.setattr(room.Cut, "require_gain", lambda *_: None)
+    model, told = untrained(), {"layer1.0.conv1": 5, "layer2.0.conv1": 0}
+    with session.using(Session()):
+        slim = prune(model, pictures(), widths=told, epochs=0)
+    widths = {name: array.shape[0] for name, array in slim.weights().items() if array.numpy().ndim == 4}
+    whole = {name: array.shape[0] for name, array in model.weights().items() if array.numpy().ndim == 4}
+    assert widths == whole | {f"{layer}.weight": num_kept for layer, num_kept in told.items()}
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"widths": {"layer1.0.conv1": 5}, "speedup": 2.0}, "no `speedup`"),
+        ({"widths": {"layer1.0.conv1": 5}, "by": "latency"}, "`by`"),
+        ({"widths": {"layer1.0.conv1": 5}, "rounds": 2}, "`rounds`"),
+        ({"widths": {"layer1.0.conf1": 5}}, "did you mean `layer1.0.conv1`"),
+        ({"widths": {"layer1.0.conv1": 17}}, "0 to 16 channels, not 17"),
+        ({"widths": {"layer1.0.conv1": 0.5}}, "not 0.5"),
+    ],
+)
+def test_widths_that_cannot_be_are_refused(options, words):
+    with session.using(Session()), pytest.raises(OptionError, match=words):
+        prune(untrained(), pictures(), epochs=0, **options)

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from lichen.core.errors import UsageError
+from lichen.core.errors import OptionError, UsageError, nearest
 from lichen.engine.compression import latency, pruning
 from lichen.engine.compression.latency import Shape
 from lichen.engine.compression.pruning import Group
@@ -179,6 +180,23 @@ def meeting(
         f"this net was made {best:.2f} times faster here; speedup is {speedup:g}",
         hint="a smaller speedup" + (", or a smaller round_to" if round_to > 1 else ""),
     )
+
+
+def told(module: nn.Module, groups: Sequence[Group], widths: Mapping[str, Any]) -> dict[str, int]:
+    """Channels kept per layer as somebody wrote them.
+
+    Raises:
+        OptionError: a layer has no channels that can go, or not so many.
+    """
+    known = {group.layer: len(group.importance_C) for group in groups}
+    for layer, num_kept in widths.items():
+        if layer not in known:
+            raise OptionError(f"`widths` must be of layers that can be narrowed, not `{layer}`",
+                              hint=nearest(layer, known))  # fmt: skip
+        least = 0 if is_inner(module, layer) else 1
+        if type(num_kept) is not int or not least <= num_kept <= known[layer]:
+            raise OptionError(f"`{layer}` must keep {least} to {known[layer]} channels, not {num_kept!r}")
+    return dict(widths)
 
 
 def gone(groups: Sequence[Group], kept: Mapping[str, int]) -> dict[str, list[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import GateError, UsageError
+from lichen.core.errors import GateError, OptionError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.progress import Run
@@ -30,6 +31,8 @@ from lichen.engine.training import execution, masking, supervised
 from lichen.engine.training.execution import Execution, Objective
 from lichen.engine.training.phase import Phase
 
+USUAL = 2.0
+"""The speedup where neither it nor widths are told."""
 LADDER = {"speedup": [1.5, 2.0, 3.0, 4.0, 6.0, 8.0]}
 """What a study asks for, weakest first."""
 NUM_BATCHES = 8
@@ -49,8 +52,9 @@ def prune(
     model: Model,
     data: Dataset,
     *,
-    speedup: Ratio = 2.0,
+    speedup: Ratio | None = None,
     by: Literal["macs", "latency"] = "macs",
+    widths: dict | None = None,
     importance: Literal["group_norm", "taylor"] = "group_norm",
     round_to: Count = 8,
     runtime: Literal["onnxruntime", "openvino"] = "onnxruntime",
@@ -72,8 +76,11 @@ def prune(
     this machine's times per layer, checked against the clock.
 
     Args:
-        speedup: how many times fewer multiply-accumulates, or how many times faster one row on this machine.
+        speedup: how many times fewer multiply-accumulates, or how many times faster one row on this machine;
+            None: twice.
         by: what speedup counts.
+        widths: channels that stay by layer, such as {layer1.0.conv1: 8}, in place of a speedup; other layers
+            stay whole.
         importance: of a channel: the norm of its weights, or the loss's first-order change without it.
         round_to: widths become multiples of this; ragged ones are often slower than the whole net.
         runtime: what times the net before and after.
@@ -87,7 +94,13 @@ def prune(
     Raises:
         GateError: the pruned net is slower than the model on this machine.
         UsageError: the net cannot be made so small or so fast, or tells tokens.
+        OptionError: widths beside a speedup, or of channels that no layer has.
     """
+    if widths is not None and (speedup is not None or by != "macs" or rounds > 1):
+        raise OptionError(
+            "`widths` say how much goes, so there can be no `speedup`, `by` or `rounds` beside them"
+        )
+    target = USUAL if speedup is None else speedup
     task, assets = task_of(model.task), model.assets
     if feeds.tells_tokens(assets):
         raise UsageError("channels are those of nets of pictures and features; this model tells tokens",
@@ -97,14 +110,14 @@ def prune(
     batches = supervised.batches_of(data, assets, batch_size=batch_size, seed=seed, device=run.device)
     cut = Cut(
         model=model, batches=batches, objective=supervised.objective(task, assets), by=by,
-        importance=importance, round_to=round_to, runtime=runtime,
+        importance=importance, round_to=round_to, runtime=runtime, widths=widths,
     )  # fmt: skip
     taught = _objective(whole, model, distillation, run)
     slim = whole
     for number in range(1, rounds + 1):
         is_last = number == rounds
         part = run if is_last else Phase(run, f"round_{number}")
-        slim = cut.narrowed(slim.to("cpu").eval(), speedup ** (number / rounds), part)
+        slim = cut.narrowed(slim.to("cpu").eval(), target ** (number / rounds), part)
         settings = Settings(
             epochs=epochs if is_last else round_epochs, rate=rate, weight_decay=weight_decay,
             precision=precision, seed=seed + number - 1,
@@ -138,18 +151,22 @@ class Cut:
     importance: str
     round_to: int
     runtime: str
+    widths: Mapping[str, Any] | None = None
 
     @property
     def shape(self) -> list[int]:
         return feeds.shape(self.model.assets)
 
     def narrowed(self, module: nn.Module, speedup: float, run: Run) -> nn.Module:
-        """A copy that meets the target, counted from the model before any pruning."""
+        """A copy of the widths that were told, or that meets the target, counted from the whole model."""
         gradients = self._gradients if self.importance == "taylor" else None
         with execution.in_force(Execution(), "cpu"):  # one thread, float32: equal bits anywhere
-            if self.by == "latency":
+            if self.by == "latency" or self.widths is not None:
                 groups = pruning.rank(module, self.shape, self.importance, gradients)
-                kept = self._meeting(module, groups, speedup, run)
+                kept = (
+                    self._meeting(module, groups, speedup, run) if self.widths is None
+                    else allocation.told(module, groups, self.widths)
+                )  # fmt: skip
                 return pruning.without(module, self.shape, allocation.gone(groups, kept))
             done = macs.count(backend.module_of(self.model), self.shape) / macs.count(module, self.shape)
             return pruning.prune(
