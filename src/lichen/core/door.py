@@ -9,7 +9,7 @@ FACES = {
     "Natural": "core.schema", "Net": "core.schema", "Positive": "core.schema", "Range": "core.schema",
     "Ratio": "core.schema", "Seed": "core.schema", "Source": "core.schema", "Task": "core.schema",
     "arrays": "data.arrays", "texts": "data.arrays", "conversations": "data.arrays",
-    "bitext": "data.arrays", "table": "data.arrays",
+    "bitext": "data.arrays", "table": "data.arrays", "observations": "data.observations",
     "wrap": "engine.modules.backend", "Switch": "engine.switching", "net": "core.own", "task": "core.own",
 }  # fmt: skip
 """What `li.<name>` is and which module it comes from."""

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from lichen.core import session
-from lichen.core.dataset import SPLITS, Dataset
-from lichen.core.errors import DataError, OptionError, nearest
+from lichen.core.dataset import Dataset
+from lichen.core.errors import DataError, nearest
 from lichen.data import bitext as pairs_of
 from lichen.data import conversations as spoken
 from lichen.data import manifest, pixels, tabular
@@ -244,7 +244,7 @@ def _divided(
     if splits is None:
         parts = policy.carve({"train": rows}, validation=validation, test=test)
     else:
-        parts = _told(rows, splits)
+        parts = policy.told(rows, splits)
     if duplicates == "refuse":
         policy.refuse(parts)
     return policy.separate(parts).parts
@@ -272,15 +272,3 @@ def held(
 
 def _renumbered(rows: Part) -> Part:
     return replace(rows, files=(), file=np.zeros_like(rows.file), position=np.arange(rows.num_rows))
-
-
-def _told(rows: Part, splits: Sequence[str]) -> dict[str, Part]:
-    told = np.asarray(list(splits))
-    if len(told) != rows.num_rows:
-        raise DataError(f"there must be one split per row: {rows.num_rows} rows, {len(told)} splits")
-    for name in np.unique(told):
-        if name not in SPLITS:
-            raise OptionError(
-                f"a split must be train, validation or test, not `{name}`", hint=nearest(str(name), SPLITS)
-            )
-    return {name: rows.take(np.flatnonzero(told == name)) for name in SPLITS if (told == name).any()}

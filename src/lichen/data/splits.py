@@ -6,13 +6,13 @@ rows stay together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lichen.core.dataset import SPLITS
-from lichen.core.errors import DataError
+from lichen.core.errors import DataError, OptionError, nearest
 from lichen.data.draws import mix
 from lichen.data.labels import as_text
 from lichen.data.scan import Part
@@ -53,6 +53,24 @@ def carve(parts: Mapping[str, Part], *, validation: float = 0.1, test: float = 0
             "no train rows are left after validation and test are carved", hint="make their shares smaller"
         )
     return {name: found[name] for name in SPLITS if name in found}
+
+
+def told(rows: Part, splits: Sequence[str]) -> dict[str, Part]:
+    """The rows of each split, where the caller says which it is.
+
+    Raises:
+        DataError: there are more or fewer of them than rows.
+        OptionError: one is no split.
+    """
+    named = np.asarray(list(splits))
+    if len(named) != rows.num_rows:
+        raise DataError(f"there must be one split per row: {rows.num_rows} rows, {len(named)} splits")
+    for name in np.unique(named):
+        if name not in SPLITS:
+            raise OptionError(
+                f"a split must be train, validation or test, not `{name}`", hint=nearest(str(name), SPLITS)
+            )
+    return {name: rows.take(np.flatnonzero(named == name)) for name in SPLITS if (named == name).any()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,10 @@ class Control(Classification):
             DataError: no observations, fewer than two actions, an action that is none, no rows.
         """
         if "observation" not in data.schema:
-            raise DataError("this task needs what an agent saw and did", hint="decide.record makes such data")
+            raise DataError(
+                "this task needs what an agent saw and did",
+                hint="decide.record or li.observations makes such data",
+            )
         if not data.schema["observation"]["low"]:
             classes.check(data, split, (*self.columns, "label"))
         elif not data.num_rows(split):
