@@ -2,20 +2,19 @@
 
 import numpy as np
 
+from lichen.engine.search.games import Ledger
 from lichen.engine.search.moves import Moves
 
 BEST = (2, 0, 3)
 
 
-class Planted:
+class Planted(Ledger):
     """Worth the more the nearer a choice is to BEST; rows that judge say the same, with their own noise."""
 
     num_places, num_levels, is_ordered = 3, 4, True
     usual = (1, 1, 1)
+    recorded = None
     metric = "nearness"
-
-    def __init__(self):
-        self.asked = 0
 
     def state(self, levels):
         told = np.zeros(4, np.float32)
@@ -26,8 +25,7 @@ class Planted:
     def nearest(self, levels, level):
         return level
 
-    def worth(self, levels):
-        self.asked += 1
+    def tried(self, levels):
         return 1.0 - sum(abs(one - best) for one, best in zip(levels, BEST)) / 9
 
     def outcome(self, levels, seed):
@@ -36,6 +34,9 @@ class Planted:
 
     def words(self, levels):
         return str(levels)
+
+    def line(self, levels):
+        return f"- take: {levels}"
 
 
 GAME = Planted()

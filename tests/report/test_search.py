@@ -10,7 +10,14 @@ from lichen.report import findings, page, questions, search
 from lichen.studies.search import Found, Pair, Search
 
 FOUND = tuple(
-    Found(way=way, choices=(f"<i>{way}</i>", "other"), worth=value + 0.1, value=value, asked=asked)
+    Found(
+        way=way,
+        choices=(f"<i>{way}</i>", "other"),
+        worth=value + 0.1,
+        value=value,
+        asked=asked,
+        line="- step: {}",
+    )
     for way, value, asked in (("rl", 0.5, 40), ("greedy", 0.6, 40), ("usual", 0.4, 1))
 )
 PAIRS = (

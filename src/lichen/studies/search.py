@@ -1,8 +1,8 @@
 """search: how to choose within a life: by a learnt policy, by chance, greedily or by TPE, at equal budget.
 
 What is chosen are the widths of a model's layers within a budget, or the augmentation of a training. Each way
-asks equally often what a choice is worth, on one half of some validation rows; what it found is judged on the
-other half, over seeds, and the ways are compared in pairs.
+may ask equally often what a choice is worth, on one half of some validation rows; the best that it asked for
+is judged on the other half, over seeds, and the ways are compared in pairs.
 Papers: He et al. 2018 (AMC); Cubuk et al. 2019 (AutoAugment); Bergstra et al. 2011 (TPE).
 
 Shapes: S seeds, N rows.
@@ -27,10 +27,13 @@ from lichen.core.session import current
 from lichen.core.value import Value
 from lichen.engine.scores import intervals
 from lichen.engine.search import ways
-from lichen.engine.search.games import Game, Levels
+from lichen.engine.search.games import Game
+from lichen.engine.search.ways import Choice
 
 USUAL = "usual"
 """What one would choose without looking: all layers alike, or no augmentation; asks once."""
+RECORDED = "recorded"
+"""The augmentation that the life has; asks once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,8 @@ class Found:
 
     Args:
         worth: on the rows that chose, the mean over seeds. value: on the rows that did not.
-        asked: how often a choice's worth was asked for, per seed.
+        asked: how often a choice's worth was asked for, by the seed that asked most.
+        line: of a recipe: it applies the choice that was worth most on the rows that chose.
     """
 
     way: str
@@ -47,6 +51,7 @@ class Found:
     worth: float
     value: float
     asked: int
+    line: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +107,9 @@ class Search:
             interval = f"[{pair.low:+.4f}, {pair.high:+.4f}] at {self.level:.0%}"
             lines.append(f"  {pair.one} - {pair.other}: {pair.better:+.4f} {interval}: {pair.verdict}")
         nobody = f"nobody won: {self.first} came first, but not measurably"
-        return "\n".join([*lines, f"{self.winner} won" if self.winner else nobody])
+        lines.append(f"{self.winner} won" if self.winner else nobody)
+        line = next(one.line for one in self.found if one.way == self.first)
+        return "\n".join([*lines, f"what {self.first} found, in a recipe:", f"  {line}"])
 
 
 def search(
@@ -152,29 +159,24 @@ def search(
     )  # fmt: skip
     if algorithm == "sac" and what != "ratios":
         raise UsageError("operations have no order that decide.sac could follow", hint="--algorithm dqn")
-    world = ways.called(f"prepare.{what}", (model, judged), options)
+    world = ways.called(f"prepare.{what}", (model, judged), options, current())
     assert isinstance(world, Environment)
     game = ways.game_of(world)
     told = {
-        way: [ways.WAYS[way](game, budget, seed + number, world, algorithm) for number in range(seeds)]
+        way: [ways.found(way, game, budget, seed + number, world, algorithm) for number in range(seeds)]
         for way in ways.WAYS
     }
-    return _judged(game, {**told, USUAL: [game.usual] * seeds}, what, algorithm, budget, level)
+    unsearched = {USUAL: game.usual, RECORDED: game.recorded}
+    told |= {way: [Choice(levels, 1)] * seeds for way, levels in unsearched.items() if levels is not None}
+    return _judged(game, told, what, algorithm, level)
 
 
-def _judged(
-    game: Game, told: Mapping[str, list[Levels]], what: str, algorithm: str, budget: int, level: float,
-) -> Search:  # fmt: skip
+def _judged(game: Game, told: Mapping[str, list[Choice]], what: str, algorithm: str, level: float) -> Search:
     outcomes_SN = {
-        way: np.stack([game.outcome(one, number) for number, one in enumerate(chosen)])
-        for way, chosen in told.items()
+        way: np.stack([game.outcome(one.levels, number) for number, one in enumerate(choices)])
+        for way, choices in told.items()
     }
-    found = tuple(
-        Found(way=way, choices=tuple(map(game.words, chosen)), value=float(outcomes_SN[way].mean()),
-              worth=float(np.mean([game.worth(one) for one in chosen])),
-              asked=1 if way == USUAL else budget)
-        for way, chosen in told.items()
-    )  # fmt: skip
+    found = tuple(_found(game, way, choices, outcomes_SN[way]) for way, choices in told.items())
     order = [one.way for one in sorted(found, key=lambda one: -one.value)]
     pairs = []
     for one, other in combinations(order, 2):
@@ -184,4 +186,14 @@ def _judged(
     return Search(
         what=what, metric=game.metric, algorithm=algorithm, found=found, first=order[0], pairs=tuple(pairs),
         level=level, num_rows=some.shape[1], num_seeds=len(some),
+    )  # fmt: skip
+
+
+def _found(game: Game, way: str, choices: list[Choice], outcomes_SN: np.ndarray) -> Found:
+    chosen = [one.levels for one in choices]
+    worths = [game.worth(levels) for levels in chosen]
+    return Found(
+        way=way, choices=tuple(map(game.words, chosen)), worth=float(np.mean(worths)),
+        value=float(outcomes_SN.mean()), asked=max(one.asked for one in choices),
+        line=game.line(chosen[int(np.argmax(worths))]),
     )  # fmt: skip

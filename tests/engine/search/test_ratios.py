@@ -37,7 +37,6 @@ def untrained():
 
 @pytest.fixture
 def here(tmp_path):
-    ratios.game_of.cache_clear()
     with session.opened(tmp_path / ".lichen") as opened:
         yield opened
 

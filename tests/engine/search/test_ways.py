@@ -1,4 +1,4 @@
-"""test_ways: every way pays alike and finds a planted best."""
+"""test_ways: every way pays alike, counts what it asked, and keeps the best of it."""
 
 import pytest
 from planted import BEST, GAME
@@ -13,18 +13,29 @@ from lichen.engine.search import ways
 def test_a_way_asks_as_often_as_it_may_and_finds_the_planted_best(way):
     if way == "tpe":
         pytest.importorskip("optuna")
-    GAME.asked = 0
-    chosen = [ways.WAYS[way](GAME, 40, seed, None, "") for seed in range(3)]
-    assert sum(one == BEST for one in chosen) >= 1
-    assert 3 * 40 <= GAME.asked <= 6 * 40 + 3  # worth once more when the best of those tried is told
+    before = len(GAME.asked)
+    choices = [ways.found(way, GAME, 40, seed, None, "") for seed in range(3)]
+    assert sum(one.levels == BEST for one in choices) >= 1
+    assert [one.asked for one in choices] == [40] * 3 and len(GAME.asked) == before + 3 * 40
 
 
-@pytest.mark.parametrize("algorithm", ["dqn", "pqn"])
-def test_a_learnt_policy_pays_for_its_episodes_and_for_being_judged(algorithm):
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo", "pqn", "reinforce"])
+def test_a_learner_keeps_its_best_episode_and_says_how_many_it_paid_for(algorithm):
     with session.using(session.Session()):
-        world = environments.look_at("planted:Small", {}, [])
-        assert isinstance(world, Environment)
-        GAME.asked = 0
-        chosen = ways.learnt(GAME, 60, 0, world, algorithm)
-        assert GAME.asked <= 60
-        assert GAME.worth(chosen) > GAME.worth(GAME.usual)
+        before = len(GAME.asked)
+        choice = ways.found("rl", GAME, 60, 0, world(), algorithm)
+    tried = GAME.asked[before:]
+    assert 60 * 0.9 < choice.asked == len(tried) <= 60
+    assert GAME.worth(choice.levels) == max(worth for _, worth in tried) > GAME.worth(GAME.usual)
+
+
+def test_a_search_that_the_store_has_is_paid_for_again(tmp_path):
+    with session.opened(tmp_path / ".lichen"):
+        first, second = (ways.found("rl", GAME, 30, 0, world(), "pqn") for _ in range(2))
+    assert first == second and first.asked > 0
+
+
+def world():
+    found = environments.look_at("planted:Small", {}, [])
+    assert isinstance(found, Environment)
+    return found

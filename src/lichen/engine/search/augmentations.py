@@ -1,7 +1,7 @@
-"""augmentations: which operations vary the train pictures, and how strongly, as a game of three places.
+"""augmentations: which operations vary the train pictures, and how strongly, as a game of four places.
 
 Paper: Cubuk et al. 2019, "AutoAugment", section 3: what a policy earns is the accuracy of a training with it.
-Departs from it: one sequence of up to three operations for all rows; the training is the short one of a
+Departs from it: one sequence of up to four operations for all rows; the training is the short one of a
     recorded life, replayed.
 
 Shapes: N rows, O numbers of a state.
@@ -18,9 +18,12 @@ from lichen.core.errors import UsageError
 from lichen.core.session import current
 from lichen.data import actions
 from lichen.engine.search import games
-from lichen.engine.search.games import Levels
-from lichen.engine.search.hunt import Hunt
+from lichen.engine.search.games import Ledger, Levels
+from lichen.engine.search.hunt import Hunt, Ops
 from lichen.engine.search.moves import Moves
+
+RECORDED: Levels = (-1,) * actions.LENGTH
+"""The operations of the life itself."""
 
 
 class Augmentations(Moves):
@@ -32,12 +35,12 @@ class Augmentations(Moves):
     """
 
     def __init__(self, model: str, data: str, epochs: int) -> None:
-        super().__init__(game_of(model, data, epochs))
+        super().__init__(game_of(model, data, epochs, current().run))
 
 
 @lru_cache(maxsize=4)
-def game_of(model: str, data: str, epochs: int) -> Game:
-    """The game, built once for all copies of the environment."""
+def game_of(model: str, data: str, epochs: int, run: str) -> Game:
+    """The game, built once for all copies of the environment in a run, which has the store to train in."""
     value, judged = games.held(model), games.held(data)
     assert isinstance(judged, Dataset)
     if value.made is None:
@@ -45,8 +48,11 @@ def game_of(model: str, data: str, epochs: int) -> Game:
     return Game(Hunt(value.made, judged, current()), epochs)
 
 
-class Game:
-    """Level 0 is no operation, the others are the numbered actions of `data/actions`."""
+class Game(Ledger):
+    """Level 0 is no operation, the others are the numbered actions of `data/actions`.
+
+    What the life has recorded need not be among these, so that it stands for itself.
+    """
 
     num_places = actions.LENGTH
     num_levels = 1 + len(actions.ACTIONS)
@@ -54,8 +60,9 @@ class Game:
     usual: Levels = (0,) * actions.LENGTH
 
     def __init__(self, hunt: Hunt, epochs: int) -> None:
+        super().__init__()
         self.hunt, self.epochs = hunt, epochs
-        self.known: dict[Levels, float] = {}
+        self.recorded = RECORDED if hunt.ops else None
 
     @property
     def metric(self) -> str:
@@ -71,22 +78,24 @@ class Game:
     def nearest(self, levels: Levels, level: int) -> int:
         return level
 
-    def worth(self, levels: Levels) -> float:
-        if levels not in self.known:
-            value = self.hunt.chosen(ops_of(levels), self.epochs)
-            self.known[levels] = self.hunt.sign * value
-        return self.known[levels]
+    def tried(self, levels: Levels) -> float:
+        value = self.hunt.chosen(self.ops(levels), self.epochs)
+        return self.hunt.sign * value
 
     def outcome(self, levels: Levels, seed: int) -> np.ndarray:
         """Of the rows that did not choose, after the whole training by a master seed."""
-        outcome_N = self.hunt.outcome(ops_of(levels), self.hunt.epochs, seed)
+        outcome_N = self.hunt.outcome(self.ops(levels), self.hunt.epochs, seed)
         return self.hunt.sign * outcome_N[~self.hunt.chooses_N]
 
     def words(self, levels: Levels) -> str:
-        named = [f"{op}: {strength:g}" for pair in ops_of(levels) for op, strength in pair.items()]
+        named = [f"{op}: {strength:g}" for pair in self.ops(levels) for op, strength in pair.items()]
         return f"[{', '.join(named)}]"
 
+    def line(self, levels: Levels) -> str:
+        return f"- augment.policy: {{ops: {self.words(levels)}}}"
 
-def ops_of(levels: Levels) -> list[dict[str, float]]:
-    """What `augment.policy` takes as `ops`."""
-    return actions.ops_of([level - 1 for level in levels if level])
+    def ops(self, levels: Levels) -> Ops:
+        """What `augment.policy` takes as `ops`."""
+        if levels == RECORDED:
+            return self.hunt.ops
+        return actions.ops_of([level - 1 for level in levels if level])

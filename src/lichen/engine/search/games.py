@@ -8,6 +8,7 @@ Shapes: O numbers of a state, N rows.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -31,6 +32,10 @@ class Game(Protocol):
     """Whether levels near each other are alike."""
     usual: Levels
     """What one would choose without looking."""
+    recorded: Levels | None
+    """What the life that is varied has chosen itself; None: the usual, or nothing."""
+    asked: list[tuple[Levels, float]]
+    """Every choice whose worth was asked for, in order."""
 
     @property
     def metric(self) -> str: ...
@@ -52,6 +57,28 @@ class Game(Protocol):
         ...
 
     def words(self, levels: Levels) -> str: ...
+
+    def line(self, levels: Levels) -> str:
+        """The line of a recipe that applies a choice."""
+        ...
+
+
+class Ledger(ABC):
+    """What was asked for: each time counts, and what is known need not be tried again."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Levels, float]] = []
+        self.known: dict[Levels, float] = {}
+
+    def worth(self, levels: Levels) -> float:
+        if levels not in self.known:
+            self.known[levels] = self.tried(levels)
+        self.asked.append((levels, self.known[levels]))
+        return self.known[levels]
+
+    @abstractmethod
+    def tried(self, levels: Levels) -> float:
+        """What a choice turns out to be worth."""
 
 
 def settled(game: Game, wanted: Sequence[int]) -> Levels:

@@ -30,6 +30,7 @@ class Hunt:
     def __init__(self, made: Made, data: Dataset, session: Session) -> None:
         self.session, self.judge = session, Judge(session, data)
         self.policy, self.training = _places(made.call.history())
+        self.ops: Ops = self.policy.options["ops"]
         self.epochs: int = self.training.options["epochs"]
         self.chooses_N = games.chooses(data.rows("validation").ids)
         if not 0 < self.chooses_N.sum() < len(self.chooses_N):

@@ -10,6 +10,7 @@ Shapes: N rows, G groups of channels, O numbers of a state.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -21,13 +22,14 @@ from torch import nn
 from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
 from lichen.core.model import Model
+from lichen.core.session import current
 from lichen.engine.compression import allocation, latency, pruning
 from lichen.engine.compression.latency import Shape
 from lichen.engine.compression.pruning import Group
 from lichen.engine.inputs import feeds
 from lichen.engine.modules import backend
 from lichen.engine.search import games
-from lichen.engine.search.games import Levels
+from lichen.engine.search.games import Ledger, Levels
 from lichen.engine.search.moves import Moves
 from lichen.engine.task import task_of
 from lichen.engine.training import execution, supervised
@@ -53,25 +55,27 @@ class Ratios(Moves):
         self, model: str, data: str, table: dict, budget: float, num_rows: int, num_levels: int,
         round_to: int, is_continuous: bool,
     ) -> None:  # fmt: skip
-        game = game_of(model, data, tuple(sorted(table.items())), budget, num_rows, num_levels, round_to)
+        costs, run = tuple(sorted(table.items())), current().run
+        game = game_of(model, data, costs, budget, num_rows, num_levels, round_to, run)
         super().__init__(game, is_continuous=is_continuous)
 
 
 @lru_cache(maxsize=4)
 def game_of(
     model: str, data: str, table: tuple[tuple[str, float], ...], budget: float, num_rows: int,
-    num_levels: int, round_to: int,
+    num_levels: int, round_to: int, run: str,
 ) -> Game:  # fmt: skip
-    """The game, built once for all copies of the environment."""
+    """The game, built once for all copies of the environment in a run, as its values lie in that store."""
     subject, judged = games.held(model), games.held(data)
     assert isinstance(subject, Model) and isinstance(judged, Dataset)
     return Game(subject, judged, dict(table), budget, num_rows, num_levels, round_to)
 
 
-class Game:
+class Game(Ledger):
     """Levels are shares of a layer's channels, the highest all of them."""
 
     is_ordered = True
+    recorded: Levels | None = None
 
     @property
     def metric(self) -> str:
@@ -81,6 +85,7 @@ class Game:
         self, model: Model, data: Dataset, table: Mapping[str, float], budget: float, num_rows: int,
         num_levels: int, round_to: int,
     ) -> None:  # fmt: skip
+        super().__init__()
         self.task, self.assets = task_of(model.task), model.assets
         self.shape, self.module = feeds.shape(model.assets), backend.module_of(model)
         self.shapes = latency.shapes_of(self.module, self.shape)
@@ -93,7 +98,6 @@ class Game:
         does_choose = games.chooses(rows.ids[by_id])
         self.rows, self.chosen = rows, by_id[does_choose][:num_rows]
         self.others = by_id[~does_choose][:MOST_JUDGED]
-        self.known: dict[Levels, float] = {}
         least = self.cost((0,) * self.num_places)
         if least > budget:
             raise UsageError(f"this net costs {least / budget:.2f} times the budget at its narrowest",
@@ -149,11 +153,8 @@ class Game:
         ]  # fmt: skip
         return np.array(told, np.float32)
 
-    def worth(self, levels: Levels) -> float:
-        if levels not in self.known:
-            outputs, targets = self._answers(levels, self.chosen)
-            self.known[levels] = self.task.figures(outputs, targets)[self.task.headline]
-        return self.known[levels]
+    def tried(self, levels: Levels) -> float:
+        return self.task.figures(*self._answers(levels, self.chosen))[self.task.headline]
 
     def outcome(self, levels: Levels, seed: int) -> np.ndarray:
         """Of the rows that did not choose; nothing here depends on a seed."""
@@ -174,6 +175,10 @@ class Game:
 
     def words(self, levels: Levels) -> str:
         return " ".join(f"{layer}={num}" for layer, num in self.kept(levels).items())
+
+    def line(self, levels: Levels) -> str:
+        widths = ", ".join(f"{json.dumps(layer)}: {num}" for layer, num in self.kept(levels).items())
+        return f"- compress.prune: {{widths: {{{widths}}}}}"
 
 
 def groups_of(module: nn.Module, image_shape: Any) -> list[Group]:

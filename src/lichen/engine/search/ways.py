@@ -1,29 +1,30 @@
 """ways: how a game can be searched: by chance, greedily, by TPE, or by a policy that learns; each pays alike.
 
+Each keeps the best that it asked for, as AMC and AutoAugment keep their best episode.
+
 Paper: Bergstra et al. 2011 (TPE).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lichen.core import calling, step
 from lichen.core.environment import Environment
 from lichen.core.errors import missing_package
-from lichen.core.session import current
+from lichen.core.session import Session, current
 from lichen.core.value import Value
 from lichen.data import environments
-from lichen.engine import answer
-from lichen.engine.decision import actions
 from lichen.engine.search import games
 from lichen.engine.search.games import Game, Levels
-from lichen.engine.search.moves import level_of
 
 JUDGE_EVERY = 5
-"""Episodes from one greedy one to the next: a learner keeps what was best of those."""
+"""Episodes from one greedy one to the next."""
 ROUND = 4
 """Episodes between two updates of a learner without a replay."""
 WARM = 10
@@ -41,22 +42,35 @@ def game_of(world: Environment) -> Game:
         copies.close()
 
 
-def called(address: str, values: tuple[Value, ...], options: Mapping[str, Any]) -> Any:
+def called(address: str, values: tuple[Value, ...], options: Mapping[str, Any], session: Session) -> Any:
     """What a step gives."""
     one = step.by_address(address)
-    return calling.execute(one, calling.bind(one.signature, values, {}), options, current())
+    return calling.execute(one, calling.bind(one.signature, values, {}), options, session)
 
 
-def _random(game: Game, budget: int, seed: int, world: Environment, algorithm: str) -> Levels:
+class Choice(NamedTuple):
+    """The best of what a way asked for, and how often it asked."""
+
+    levels: Levels
+    asked: int
+
+
+def found(way: str, game: Game, budget: int, seed: int, world: Environment, algorithm: str) -> Choice:
+    """Searches in one way. Of equal choices the one that was asked for first is the best."""
+    before = len(game.asked)
+    WAYS[way](game, budget, seed, world, algorithm)
+    tried = game.asked[before:]
+    best, _ = max(tried, key=lambda one: one[1])
+    return Choice(best, len(tried))
+
+
+def _random(game: Game, budget: int, seed: int, world: Environment, algorithm: str) -> None:
     draws = np.random.Generator(np.random.Philox(seed))
-    tried = [
-        games.settled(game, draws.integers(0, game.num_levels, game.num_places).tolist())
-        for _ in range(budget)
-    ]
-    return max(tried, key=game.worth)
+    for _ in range(budget):
+        game.worth(games.settled(game, draws.integers(0, game.num_levels, game.num_places).tolist()))
 
 
-def _greedy(game: Game, budget: int, seed: int, world: Environment, algorithm: str) -> Levels:
+def _greedy(game: Game, budget: int, seed: int, world: Environment, algorithm: str) -> None:
     """From the usual choice, one place changed at a time; what is no worse is kept."""
     draws = np.random.Generator(np.random.Philox(seed))
     best, worth = game.usual, game.worth(game.usual)
@@ -68,12 +82,11 @@ def _greedy(game: Game, budget: int, seed: int, world: Environment, algorithm: s
         else:
             wanted[draws.integers(game.num_places)] = int(draws.integers(game.num_levels))
         one = games.settled(game, wanted)
-        if (found := game.worth(one)) >= worth:
-            best, worth = one, found
-    return best
+        if (value := game.worth(one)) >= worth:
+            best, worth = one, value
 
 
-def _tpe(game: Game, budget: int, seed: int, world: Environment, algorithm: str) -> Levels:
+def _tpe(game: Game, budget: int, seed: int, world: Environment, algorithm: str) -> None:
     """Asked and told in the order of trials, as threads would make it irreproducible."""
     try:
         import optuna
@@ -81,7 +94,6 @@ def _tpe(game: Game, budget: int, seed: int, world: Environment, algorithm: str)
         raise missing_package("optuna", "search") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    tried = []
     for _ in range(budget):
         trial, top = study.ask(), game.num_levels - 1
         wanted = [
@@ -89,26 +101,18 @@ def _tpe(game: Game, budget: int, seed: int, world: Environment, algorithm: str)
             else trial.suggest_categorical(str(place), list(range(top + 1)))
             for place in range(game.num_places)
         ]  # fmt: skip
-        tried.append(games.settled(game, wanted))
-        study.tell(trial, game.worth(tried[-1]))
-    return max(tried, key=game.worth)
+        study.tell(trial, game.worth(games.settled(game, wanted)))
 
 
-def learnt(game: Game, budget: int, seed: int, world: Environment, algorithm: str) -> Levels:
-    """What the policy does that was best when it was judged; judging is paid for as learning is."""
+def _learnt(game: Game, budget: int, seed: int, world: Environment, algorithm: str) -> None:
+    """Episodes of a policy that learns, and those that judge it: these are paid for as well.
+
+    It learns anew even where the store has that policy, and from the start, as its episodes are what counts.
+    """
     episodes = budget * JUDGE_EVERY // (JUDGE_EVERY + 1)
-    options = learning(algorithm, game.num_places, episodes)
-    model = called(f"decide.{algorithm}", (world,), {**options, "seed": seed})
-    outputs = answer.runner(model)
-    levels: Levels = ()
-    while len(levels) < game.num_places:
-        done = actions.greedy(outputs(game.state(levels)[None]), model.assets)[0]
-        levels = (*levels, game.nearest(levels, _level(done, game)))
-    return levels
-
-
-def _level(done: Any, game: Game) -> int:
-    return int(done) if np.ndim(done) == 0 else level_of(float(done[0]), game.num_levels)
+    options = {**learning(algorithm, game.num_places, episodes), "seed": seed}
+    anew = replace(current(), is_fresh=True, checkpoint_every_s=math.inf)
+    called(f"decide.{algorithm}", (world,), options, anew)
 
 
 def learning(algorithm: str, num_places: int, episodes: int) -> dict[str, Any]:
@@ -133,6 +137,6 @@ def learning(algorithm: str, num_places: int, episodes: int) -> dict[str, Any]:
     return {**few, **own[algorithm]}
 
 
-WAYS: dict[str, Callable[[Game, int, int, Environment, str], Levels]] = {
-    "rl": learnt, "random": _random, "greedy": _greedy, "tpe": _tpe,
+WAYS: dict[str, Callable[[Game, int, int, Environment, str], None]] = {
+    "rl": _learnt, "random": _random, "greedy": _greedy, "tpe": _tpe,
 }  # fmt: skip
