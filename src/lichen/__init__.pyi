@@ -33,6 +33,7 @@ from lichen.data.arrays import bitext as bitext
 from lichen.data.arrays import conversations as conversations
 from lichen.data.arrays import table as table
 from lichen.data.arrays import texts as texts
+from lichen.data.observations import observations as observations
 from lichen.engine.modules.backend import wrap as wrap
 from lichen.engine.switching import Switch as Switch
 from lichen.core.value import Value
@@ -309,8 +310,9 @@ class _Compress:
         model: Model,
         data: Dataset,
         *,
-        speedup: float = ...,
+        speedup: float | None = ...,
         by: Literal['macs', 'latency'] = ...,
+        widths: dict[str, Any] | None = ...,
         importance: Literal['group_norm', 'taylor'] = ...,
         round_to: int = ...,
         runtime: Literal['onnxruntime', 'openvino'] = ...,
