@@ -77,7 +77,7 @@ def test_balance_gives_the_generator_every_class_equally_often(here):
     assert found[0] != found[1]
 
 
-@pytest.mark.parametrize("name", ["prune", "sparsify", "distil", "qat"])
+@pytest.mark.parametrize("name", ["prune", "sparsify", "qat"])
 def test_what_is_made_smaller_by_rows_is_no_generator(here, name):
     data = pictures(num_rows=16)
     generator = li.generate.gan(data, batch_size=8, **SMALL).generator

@@ -40,7 +40,7 @@ def of(assets: Mapping[str, Any]) -> Feed:
     """How inputs of a person are read for a value with these assets."""
     if "observation_shape" in assets:
         return tabular if "encoder" in assets else observations
-    return texts if "tokenizer" in assets else codes if "num_codes" in assets else pictures
+    return texts if "tokenizer" in assets else codes if are_codes(assets) else pictures
 
 
 def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
@@ -67,8 +67,8 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
     if has == KINDS["tabular"]:
         read = encoder.of(assets["encoder"])
         told = encoder.Encoded(rows, read, read.width)
-        return codes.Codes(told, assets["num_codes"]) if "num_codes" in assets else told
-    if "num_codes" in assets:
+        return codes.Codes(told, assets["num_codes"]) if are_codes(assets) else told
+    if are_codes(assets):
         return codes.Codes(rows, assets["num_codes"], assets["made_shape"])
     return rows
 
@@ -98,6 +98,11 @@ def are_packed(assets: Mapping[str, Any]) -> bool:
 def are_paired(assets: Mapping[str, Any]) -> bool:
     """Whether a row is a source beside its target, of which every token is to be told."""
     return bool(assets.get("is_paired"))
+
+
+def are_codes(assets: Mapping[str, Any]) -> bool:
+    """Whether a row is a class beside a code, of which a generator makes something."""
+    return "num_codes" in assets
 
 
 def tells_tokens(assets: Mapping[str, Any]) -> bool:

@@ -67,7 +67,7 @@ def shape(assets: Mapping[str, Any]) -> list[int]:
         raise UsageError("this takes models of pictures; this one reads texts")
     if "num_codes" in assets:
         raise UsageError("this takes models that answer about what is there; this one makes it",
-                         hint="compress.quantize and deploy.export take generators")  # fmt: skip
+                         hint="compress.distil, .quantize and deploy.export take generators")  # fmt: skip
     found = assets.get("image_shape")
     if found is None or len(found) != 3:
         raise UsageError(

@@ -109,7 +109,7 @@ def batches_of(
     rank, world = ranks()
     if isinstance(rows, Pairs):
         return Buckets(rows=rows, batch_size=batch_size, seed=seed, device=device, rank=rank, world=world)
-    if feeds.are_packed(assets):
+    if feeds.are_packed(assets) or feeds.are_codes(assets):
         return batches.of(rows, batch_size=batch_size, seed=seed, has_targets=False, drops_last=True,
                           device=device, rank=rank, world=world)  # fmt: skip
     return batches.of(

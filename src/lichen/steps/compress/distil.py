@@ -1,4 +1,7 @@
-"""distil: a student net learns from a teacher's answers, and from where it looks, as well as from labels."""
+"""distil: a student net learns from a teacher's answers, and from where it looks, as well as from labels.
+
+A generator's student learns to make what its teacher makes, see `engine/generation/imitation`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from lichen.core.value import count_text
 from lichen.engine.compression import dictation, distillation
 from lichen.engine.compression.distillation import Lessons, Student
 from lichen.engine.fit import Settings, fit
+from lichen.engine.generation import drawing, imitation
 from lichen.engine.inputs import feeds
 from lichen.engine.modules import architecture, backend, macs
 from lichen.engine.task import task_of
@@ -47,7 +51,9 @@ def distil(
 ) -> Model:
     """Trains a student on the train rows, the model being its teacher; both see the same augmented pictures.
 
-    Both read texts through one tokenizer; a language model is compared with its teacher at every token.
+    Both read texts through one tokenizer; a language model is compared with its teacher at every token. A
+    generator is compared with its teacher by what both make of equal codes, for the classes of the rows, and
+    by that alone: share and temperature mean nothing to it.
 
     Args:
         student: what learns further; None: a fresh net. It keeps the teacher's labels and normalisation.
@@ -64,23 +70,21 @@ def distil(
         precision: of the arithmetic; auto: the fastest on this machine, a recorded decision.
 
     Raises:
-        UsageError: the student answers another task or other labels, has no feature map to compare, or reads
-            texts through another tokenizer.
+        UsageError: the student answers another task or other labels, has no feature map to compare, reads
+            texts through another tokenizer, or is a generator of other rows.
     """
     task, assets = task_of(model.task), model.assets
     task.check(data, "train")
-    if feeds.are_paired(assets):
-        raise UsageError("translators have no student here: what they say of pairs is not compared")
-    if feeds.reads_texts(assets) and features != "none":
-        raise UsageError("texts have no feature maps of equal size to compare", hint="features='none'")
-    teacher, shape = backend.module_of(model), _shape(model)
+    _require_comparable(model, data, features)
+    teacher = backend.module_of(model)
     lessons = Lessons(
         share=distillation_share, temperature=temperature, features=features, feature_weight=feature_weight
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        small = _fresh(net, net_options, model) if student is None else _known(student, model)
-        learner = small if feeds.are_packed(assets) else Student(small, teacher, lessons, shape)
+        small = _fresh(net, net_options or {}, model, teacher) if student is None else _known(student, model)
+        is_alone = feeds.are_packed(assets) or feeds.are_codes(assets)
+        learner = small if is_alone else Student(small, teacher, lessons, _shape(model))
     settings = Settings(
         epochs=epochs,
         optimizer=optimizer,
@@ -94,7 +98,8 @@ def distil(
     with masking.kept(small, student.assets if student else {}):
         fit(
             learner, batches, settings, run=run,
-            objective=distillation.objective(teacher, task, assets, lessons),
+            objective=imitation.objective(teacher, assets) if feeds.are_codes(assets)
+            else distillation.objective(teacher, task, assets, lessons),
             about={"net": student.net if student else net, "teacher": model.net, "features": features},
             judge=supervised.judge(task, data, assets, device=run.device,
                                    num_rows=supervised.num_judged(data)),
@@ -105,14 +110,28 @@ def distil(
     return backend.wrap(small, task=model.task, assets=assets)
 
 
-def _fresh(net: str, options: dict | None, model: Model) -> nn.Module:
+def _require_comparable(model: Model, data: Dataset, features: str) -> None:
+    """Refuses a teacher whose answers, or whose feature maps, are not compared."""
+    assets = model.assets
+    if feeds.are_paired(assets):
+        raise UsageError("translators have no student here: what they say of pairs is not compared")
+    if features != "none" and (feeds.reads_texts(assets) or feeds.are_codes(assets)):
+        what = "texts" if feeds.reads_texts(assets) else "codes"
+        raise UsageError(f"{what} have no feature maps of equal size to compare", hint="features='none'")
+    if feeds.are_codes(assets):
+        drawing.of(model, data, None, device="cpu")
+
+
+def _fresh(net: str, options: dict, model: Model, teacher: nn.Module) -> nn.Module:
     """A net that takes what the teacher takes and answers as many outputs."""
+    if feeds.are_codes(model.assets):
+        return imitation.fresh(net, options, model, teacher)
     shape = tuple(_shape(model))
     num_outputs = model.options.get("num_outputs") if feeds.reads_texts(model.assets) else None
     if num_outputs is None:
         with torch.inference_mode():
-            num_outputs = backend.module_of(model)(torch.zeros(1, *shape)).shape[1]
-    return architecture.build(net, options or {}, shape, num_outputs)
+            num_outputs = teacher(torch.zeros(1, *shape)).shape[1]
+    return architecture.build(net, options, shape, num_outputs)
 
 
 def _shape(model: Model) -> Sequence[int]:
@@ -121,8 +140,8 @@ def _shape(model: Model) -> Sequence[int]:
 
 
 def _fewer(teacher: nn.Module, student: nn.Module, model: Model) -> str:
-    """What the student needs less of: work for a picture, numbers that a text meets."""
-    if feeds.reads_texts(model.assets):
+    """What the student needs less of: work for a picture, numbers that a text or a code meets."""
+    if feeds.reads_texts(model.assets) or feeds.are_codes(model.assets):
         what, work = "numbers", [sum(one.numel() for one in net.parameters()) for net in (teacher, student)]
     else:
         shape = feeds.shape(model.assets)
@@ -133,7 +152,7 @@ def _fewer(teacher: nn.Module, student: nn.Module, model: Model) -> str:
 
 def _known(student: Model, model: Model) -> nn.Module:
     dictation.require_same_words(student, model)
-    for name in ("labels", "image_shape", "observation_shape", "encoder"):
+    for name in ("labels", "image_shape", "observation_shape", "encoder", "made_shape"):
         if student.assets.get(name) != model.assets.get(name):
             raise UsageError(f"the student's {name} must be the teacher's")
     if student.task != model.task:
