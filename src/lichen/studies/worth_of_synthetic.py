@@ -28,7 +28,7 @@ from lichen.engine.search.trial import Plan, Trial
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """One way to train, and the headline on validation, averaged over seeds."""
+    """One way to train, for `epochs` in all, and the headline on validation, averaged over seeds."""
 
     name: str
     is_synthetic: bool
@@ -121,7 +121,7 @@ def worth_of_synthetic(
         metric=trial.metric, best=best.name, rival=rival.name, worth=worth, low=low, high=high, level=level,
         num_rows=trial.num_judged, num_seeds=seeds, num_synthetic=trial.mixed.num_synthetic,
         data=trial.mixed if low > 0 else trial.real,
-        arms=tuple(Arm(name=arm.name, is_synthetic=arm.is_synthetic, epochs=arm.epochs,
+        arms=tuple(Arm(name=arm.name, is_synthetic=arm.is_synthetic, epochs=sum(arm.epochs),
                        num_rows=trial.data_of(arm).num_rows("train"), value=float(outcome_SN.mean()))
                    for arm, outcome_SN in outcomes.items()),
     )  # fmt: skip

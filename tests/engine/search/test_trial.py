@@ -99,7 +99,7 @@ def test_rows_between_are_as_many_of_each_class_and_the_same_in_both_arms(here):
 
 def test_the_real_rows_get_as_many_steps_in_every_way(here):
     trial = Trial(ridge(real(0)).made, held_back(0, num_rows=90), None, here)
-    steps = {plan.name: plan.epochs * trial.data_of(plan).num_rows("train") for plan in trial.arms()}
+    steps = {plan.name: sum(plan.epochs) * trial.data_of(plan).num_rows("train") for plan in trial.arms()}
     for way in ("", ", with rows between"):
         assert steps[f"real{way} for as many steps"] == pytest.approx(
             steps[f"real and synthetic{way}"], rel=0.3
@@ -113,6 +113,33 @@ def test_good_rows_are_accepted_and_wrong_ones_are_not(here):
     wrong = li.studies.worth_of_synthetic(ridge(data), held_back(1, is_right=False), seeds=3)
     assert not wrong.is_accepted and wrong.data.digest == data.digest
     assert "with rows between" in str(wrong)
+
+
+@li.step
+def longer(data: li.Dataset, *, epochs: li.Count = 2, seed: li.Seed = 0) -> li.Model:
+    """Better with every row that it has seen, whatever the rows are."""
+    steps = epochs * data.num_rows("train")
+    noise_F = np.random.default_rng(seed).normal(0, 120.0 / steps, NUM_COLUMNS)
+    return Model.build(net="toy:net", options={}, weights={"w": Array.of(1.0 + noise_F)})
+
+
+@li.step
+def recover(model: li.Model, data: li.Dataset, *, epochs: li.Count = 1) -> li.Model:
+    """Learns nothing, however long."""
+    return model.with_weights(model.weights(), assets={"epochs": epochs, "rows": data.num_rows("train")})
+
+
+def test_a_life_of_two_trainings_does_not_win_by_the_steps_of_its_first(here):
+    data = real(3)
+    found = li.studies.worth_of_synthetic(
+        recover(longer(data), data), held_back(3, is_right=False), ops=[], seeds=3
+    )
+    values = {arm.name: arm.value for arm in found.arms}
+    assert values["real and synthetic"] > values["real"] + 0.05
+    assert not found.is_accepted and found.rival == "real for as many steps"
+    assert {arm.name: arm.epochs for arm in found.arms} == {
+        "real": 2 + 1, "real for as many steps": 22 + 11, "real and synthetic": 2 + 1
+    }  # fmt: skip
 
 
 def test_rows_between_are_judged_themselves_where_a_life_has_them(here):

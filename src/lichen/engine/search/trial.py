@@ -1,7 +1,8 @@
 """trial: a training repeated on real rows, plain and augmented, and with synthetic rows among them.
 
 Extra rows are also extra steps, so training on the real rows is repeated a second time for as many rows in
-all. Everything after the training is repeated with it; what came before is not.
+all: every step that trains on them, a recovery too, for it is all their steps that extra rows lengthen.
+Everything after the training is repeated with it; what came before is not.
 
 Shapes: N rows of validation.
 """
@@ -46,12 +47,12 @@ PLAIN = Way("", "augment.policy", {"ops": [], "favour": None})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What distinguishes an arm."""
+    """What distinguishes an arm; `epochs` are those of each training on the rows."""
 
     name: str
     is_synthetic: bool
     is_augmented: bool
-    epochs: int
+    epochs: tuple[int, ...]
 
 
 class Trial:
@@ -59,8 +60,9 @@ class Trial:
 
     def __init__(self, made: Made, synthetic: Value | None, ops: list[Any] | None, session: Session) -> None:
         self.made, self.session = made, session
-        self.training = _training(made.call)
-        self.data = _data_of(self.training, session)
+        trainings = _trainings(made.call)
+        self.data = _data_of(trainings[-1], session)
+        self.trainings = [one for one in trainings if _reads(one, self.data)]
         self.real = _without_synthetic(self.data, session)
         self.mixed = self._mixed(synthetic)
         _check_apart(self.mixed, self.real, session)
@@ -95,22 +97,25 @@ class Trial:
         return made
 
     def arms(self) -> list[Plan]:
-        epochs = self.training.options["epochs"]
+        epochs = tuple(one.options["epochs"] for one in self.trainings)
         places = range(len(self.ways))
         longer = {place: self._as_long(place, epochs) for place in places}
         real = [self._plan("real", place, "", epochs) for place in places]
-        real += [self._plan("real", place, " for as many steps", number)
-                 for place, number in longer.items() if number > LONGER * epochs]  # fmt: skip
+        real += [self._plan("real", place, " for as many steps", more)
+                 for place, more in longer.items() if more]  # fmt: skip
         return real + [self._plan("real and synthetic", place, "", epochs) for place in places]
 
-    def _plan(self, rows: str, place: int, span: str, epochs: int) -> Plan:
+    def _plan(self, rows: str, place: int, span: str, epochs: tuple[int, ...]) -> Plan:
         return Plan(name=f"{rows}{self.ways[place].name}{span}", is_synthetic=rows != "real",
                     is_augmented=place > 0, epochs=epochs)  # fmt: skip
 
-    def _as_long(self, place: int, epochs: int) -> int:
-        """Epochs of the real rows that are as many steps as with the synthetic ones."""
+    def _as_long(self, place: int, epochs: tuple[int, ...]) -> tuple[int, ...]:
+        """Epochs of the real rows that are as many steps as with the synthetic ones; none: they are already.
+
+        They are rounded up: the one epoch of a recovery would often stay one.
+        """
         real, mixed = (self._varied(rows, place).num_rows("train") for rows in (self.real, self.mixed))
-        return max(epochs, round(epochs * mixed / real))
+        return tuple(-(-number * mixed // real) for number in epochs) if mixed > LONGER * real else ()
 
     def data_of(self, arm: Plan) -> Dataset:
         return self._varied(self.mixed if arm.is_synthetic else self.real, int(arm.is_augmented))
@@ -123,19 +128,24 @@ class Trial:
 
     def outcome(self, arm: Plan, seed: int) -> np.ndarray:
         """float64 (N,): each real row's share of the headline."""
-        options: dict[str, Any] = {"epochs": arm.epochs}
-        if self.training.options.get("batch_size", 0) is None:  # the usual one grows with the rows
-            options["batch_size"] = supervised.usual_batch_size(self.real.num_rows("train"))
-        trained = replay(self.made, self.session, options={self.training.id: options}, seed=seed,
+        options = {one.id: self._options(one, number)
+                   for one, number in zip(self.trainings, arm.epochs, strict=True)}  # fmt: skip
+        trained = replay(self.made, self.session, options=options, seed=seed,
                          instead={self.data.digest: self.data_of(arm)})  # fmt: skip
         scored = self.judge.score(trained)
         self.metric, self.num_judged = scored.scores.headline, scored.scores.num_rows
         self.sign = 1.0 if scored.scores.manifest["higher_is_better"] else -1.0
         return scored.outcome
 
+    def _options(self, training: Call, epochs: int) -> dict[str, Any]:
+        if training.options.get("batch_size", 0) is not None:
+            return {"epochs": epochs}
+        # The usual one grows with the rows.
+        return {"epochs": epochs, "batch_size": supervised.usual_batch_size(self.real.num_rows("train"))}
 
-def _training(call: Call) -> Call:
-    """The last call that trained a model on data."""
+
+def _trainings(call: Call) -> list[Call]:
+    """The calls that trained a model on data, in order."""
     found = [
         one
         for one in call.history()
@@ -145,7 +155,11 @@ def _training(call: Call) -> Call:
     ]
     if not found:
         raise UsageError("no step of this life trains a model on data", hint="pretrain.train does")
-    return found[-1]
+    return found
+
+
+def _reads(call: Call, data: Dataset) -> bool:
+    return any(ref.digest == data.digest for ref in call.inputs.values())
 
 
 def _data_of(training: Call, session: Session) -> Dataset:
