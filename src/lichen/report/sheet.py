@@ -33,7 +33,7 @@ def write(data: Dataset, path: Path) -> int:
         raise UsageError(f"a preview is a .png or a .html file, not `{path}`")
     rows = data.rows("train" if "train" in data.splits else next(iter(data.splits)))
     chosen = _chosen(rows)
-    names = [data.labels[target] for target in rows.targets[chosen]]
+    names = [_named(target, data.labels) for target in rows.targets[chosen]]
     shown = list(zip(names, _pixels(rows, chosen, data), strict=True))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,11 +47,21 @@ def write(data: Dataset, path: Path) -> int:
 
 
 def _chosen(rows: Images) -> np.ndarray:
-    """The first rows of every label, at most MOST."""
-    labels = np.unique(rows.targets)
-    each = max(1, min(PER_LABEL, MOST // len(labels)))
-    found = [np.flatnonzero(rows.targets == label)[:each] for label in labels[:MOST]]
-    return np.concatenate(found)
+    """The first rows of every label, each once, at most MOST; of rows of several labels also of none."""
+    if rows.targets.ndim == 2:
+        marks = [*rows.targets.astype(bool).T, ~rows.targets.any(1)]
+    else:
+        marks = [rows.targets == label for label in np.unique(rows.targets)[:MOST]]
+    each = max(1, min(PER_LABEL, MOST // len(marks)))
+    found = np.concatenate([np.flatnonzero(is_mine_N)[:each] for is_mine_N in marks])
+    return found[np.sort(np.unique(found, return_index=True)[1])][:MOST]
+
+
+def _named(target: np.ndarray, labels: list[str]) -> str:
+    """The label of a row, or all that it has."""
+    if not target.ndim:
+        return labels[int(target)]
+    return ", ".join(label for label, has in zip(labels, target, strict=True) if has) or "none"
 
 
 def _pixels(rows: Images, chosen: np.ndarray, data: Dataset) -> list[np.ndarray]:
