@@ -59,3 +59,18 @@ def test_without_a_classifier_every_row_is_of_its_class():
         .passes(images, 1 - targets)
         .all()
     )
+
+
+def test_rows_that_stand_there_often_are_no_copies_and_those_between_not_far():
+    """Of tables of levels most rows have an equal: the way to the nearest is 0."""
+    draws = np.random.default_rng(0)
+    real = 0.3 * np.eye(4, dtype=np.float32)[draws.integers(0, 4, (200, 2))].reshape(200, 8)
+    strange = np.full((1, 8), 9.0, np.float32)
+    found = Sieve(None, real[:180], Mesh(confidence=0.0, nearest=0.1, farthest=4.0))
+    nearly = real[180:] + np.float32(0.01)
+    made = np.concatenate([real[180:], nearly, strange])
+    assert found.usual == 0.0 and found.apart == pytest.approx(0.3 * 2**0.5)
+    assert found.passes(made, np.zeros(41, int)).tolist() == [True] * 40 + [False]
+    assert found.dropped["far from all real rows"] == 1
+    alike = Sieve(None, real[:1].repeat(9, 0), Mesh(confidence=0.0, nearest=0.1, farthest=4.0))
+    assert alike.passes(strange, np.zeros(1, int)).all()

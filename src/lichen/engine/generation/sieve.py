@@ -1,7 +1,9 @@
 """sieve: which made pictures are what they should be, and neither copies of real ones nor far from all.
 
 Distances are those of a classifier's features, in units of the usual way from a real row to its nearest real
-neighbour; without a classifier they are those of pixels.
+neighbour; without a classifier they are those of pixels. Where most real rows stand there twice, as in tables
+of levels, that way is 0 and a row like a real one is no copy; what is far is then told by the way to the
+nearest row that differs.
 Paper: for filtering by confidence, Ravuri and Vinyals 2019 (CAS), section 5.
 
 Shapes: M made rows, N real ones, F features, C channels, H height, W width.
@@ -20,6 +22,8 @@ from lichen.engine.scores import metrics
 
 MOST_ROWS = 2000
 """Real rows whose nearest neighbours tell the usual way."""
+ROUNDING = 1e-6
+"""The share of the longest row's length that equal rows may seem apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,10 @@ class Sieve:
         self.real_NF = self.features(real_NCHW)
         some_NF = self.real_NF[:: -(-len(self.real_NF) // MOST_ROWS)]
         self.usual = float(np.median(neighbours.reach(some_NF, self.real_NF, 1)))
+        self.apart = self.usual
+        least = ROUNDING * float(np.linalg.norm(self.real_NF, axis=1).max())
+        if self.usual <= least:
+            self.usual, self.apart = 0.0, _apart(self.real_NF, least)
         self.dropped = {"not told as their class": 0, "copies of real rows": 0, "far from all real rows": 0}
 
     def features(self, pixels_MCHW: np.ndarray) -> np.ndarray:
@@ -56,7 +64,7 @@ class Sieve:
         faults = (
             self._confidence(pixels_MCHW, targets_M) < self.mesh.confidence,
             apart_M < self.mesh.nearest * self.usual,
-            apart_M > far * self.usual,
+            apart_M > far * self.apart,
         )
         is_left_M = np.ones(len(targets_M), bool)
         for name, is_fault_M in zip(self.dropped, faults, strict=True):
@@ -70,3 +78,12 @@ class Sieve:
             return np.ones(len(targets_M))
         probabilities_MK = metrics.softmax(answer.logits(self.classifier, pixels_MCHW, device=self.device))
         return probabilities_MK[np.arange(len(targets_M)), targets_M]
+
+
+def _apart(real_NF: np.ndarray, least: float) -> float:
+    """The usual way from a real row to the nearest that differs; where none does, nothing is far."""
+    differ_NF = np.unique(real_NF, axis=0)
+    if len(differ_NF) < 2:
+        return np.inf
+    way_N = neighbours.reach(differ_NF[:: -(-len(differ_NF) // MOST_ROWS)], differ_NF, 1)
+    return float(np.median(way_N[way_N > least])) if (way_N > least).any() else np.inf

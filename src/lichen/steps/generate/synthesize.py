@@ -22,6 +22,12 @@ from lichen.engine.generation.sieve import Mesh, Sieve
 
 NUM_ASKED = 1000
 """Rows that are asked whether they are copies."""
+HINTS = {
+    "not told as their class": "a lower confidence, or a generator trained longer",
+    "copies of real rows": "a smaller min_distance, or more rows to learn from",
+    "far from all real rows": "a larger max_distance, or a generator trained longer",
+}
+"""What helps, by the fault of most rows."""
 
 
 @step
@@ -66,9 +72,9 @@ def synthesize(
     is_new_M = extension.unjudged(data, made)
     _tell(run, sieve, wanted_K, targets_M, int((~is_new_M).sum()))
     if not is_new_M.any():
-        raise UsageError(
-            "no row that was drawn passes", hint="a lower confidence, or a generator trained longer"
-        )
+        fault = max(sieve.dropped, key=lambda name: sieve.dropped[name])
+        hint = "all that pass are equal to rows that judge" if len(made) else HINTS[fault]
+        raise UsageError("no row that was drawn passes", hint=hint)
     _warn_of_copies(run, sieve, source, made)
     origin = f"synthetic {short(generator.digest)}"
     return extension.extended(data, made[is_new_M], targets_M[is_new_M], origin=origin)
