@@ -141,6 +141,12 @@ class Batches:
         full, rest = divmod(self.num_rows, self.batch_size)
         return full if rest == 0 or (self.drops_last and full) else full + 1
 
+    def at(self, rows: Tensor) -> Tensor:
+        """Images of some rows, by their numbers, as they are."""
+        if isinstance(self.images, Tensor):
+            return self.images.index_select(0, rows.to(self.device))
+        return torch.from_numpy(np.ascontiguousarray(self.images(rows.cpu().numpy()))).to(self.device)
+
     def order(self, epoch: int) -> Tensor:
         """int64 (N,): the row numbers of an epoch in turn; N is added where a row comes once more."""
         if self.is_balanced:

@@ -31,6 +31,18 @@ def test_one_picture_per_class_is_a_collapse_though_classes_differ():
         collapse.rank_share(real, real / 0.0, y)
 
 
+def test_a_look_has_several_rows_of_a_few_classes_and_of_all_in_turn():
+    y, seen = torch.arange(64 * 8) % 64, set()
+    for step in range(120):
+        rows = collapse.looked(y, seed=0, step=step)
+        assert len(rows) == len(set(rows.tolist())) == collapse.NUM_LOOKED
+        assert y[rows].unique(return_counts=True)[1].tolist() == [8] * collapse.FEW
+        seen |= set(y[rows].tolist())
+    assert len(seen) == 64
+    rare = torch.tensor([5] * 40 + [2] * 30 + list(range(6, 30)))  # alone, a row says nothing of its class
+    assert set(rare[collapse.looked(rare, seed=0, step=1)].tolist()) > {2, 5}
+
+
 def test_accuracy_is_that_of_pairs():
     assert collapse.accuracy(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0])) == pytest.approx(3.5 / 4)
 

@@ -130,6 +130,19 @@ def test_a_planted_collapse_ends_the_training():
     assert run.history()[-1]["epoch"] < 20
 
 
+def test_a_planted_collapse_is_seen_where_a_batch_has_one_row_of_each_of_many_classes():
+    y = torch.arange(256) % 64
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (256, *SHAPE), generator=draws, dtype=torch.uint8)
+    batches = Batches(images=images, targets=y, ids=torch.arange(256), batch_size=64, is_shuffled=False)
+    torch.manual_seed(0)
+    judge = spectral.normed(architecture.build("discriminator", {"width": 4}, SHAPE, 64))
+    rules = Rules(epochs=3, num_codes=CODES, num_classes=64, loss="hinge", rate=0.002,
+                  discriminator_rate=0.004)  # fmt: skip
+    with pytest.raises(DivergedError, match="collapsed"):
+        duel.fight(Stuck(), judge, batches, rules, run=Quiet())
+
+
 def test_a_loss_that_is_not_finite_ends_the_training():
     with pytest.raises(DivergedError, match="became"):
         fought(Quiet(), rate=1e30, discriminator_rate=1e30, is_normed=False, epochs=4)

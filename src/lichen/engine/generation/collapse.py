@@ -4,7 +4,7 @@ The effective rank (Roy and Vetterli 2007) of made pictures within their classes
 many real ones, falls to nearly nothing when all of a class become one. A discriminator that is always right
 leaves a generator nothing to follow where the loss has no gradient there.
 
-Shapes: B rows, F numbers of each.
+Shapes: N train rows, B rows looked at, F numbers of each, K classes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lichen.core.errors import DivergedError
+from lichen.data import draws
 
 FLAT = 0.1
 """The share of the rank of real pictures below which made ones have collapsed."""
@@ -26,6 +27,22 @@ STREAK = 3
 ALWAYS = 0.9995
 GRACE = 0.1
 """The share of the training before which nobody is judged."""
+NUM_LOOKED = 64
+"""Rows of each kind that a look asks about."""
+FEW = 8
+"""Classes of a look at most: with a row of each of many there is no rank within them."""
+
+
+def looked(y_N: Tensor, *, seed: int, step: int) -> Tensor:
+    """int64 (B,): rows to look at, as many of each of a few classes, and others at each step."""
+    counts_K = torch.bincount(y_N)
+    num_classes = min(FEW, int(counts_K.count_nonzero()))
+    each = NUM_LOOKED // num_classes
+    order_K, order_N = (torch.argsort(draws.hashes(torch.arange(size), seed=seed, epoch=step), stable=True)
+                        for size in (len(counts_K), len(y_N)))  # fmt: skip
+    has_K = counts_K[order_K].clamp(max=each)
+    chosen_K = order_K[torch.argsort(has_K, descending=True, stable=True)][:num_classes]
+    return torch.cat([order_N[y_N[order_N] == label][:each] for label in chosen_K])
 
 
 def rank_share(real_BF: Tensor, made_BF: Tensor, y_B: Tensor) -> float:

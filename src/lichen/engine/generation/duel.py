@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lichen.core.progress import Run
-from lichen.data.batches import Batch, Batches
+from lichen.data.batches import Batches
 from lichen.engine.generation import bout, collapse, generating, rivals
 from lichen.engine.generation.adversary import ADVERSARIES
 from lichen.engine.generation.bout import Duel, Rules
@@ -25,8 +25,6 @@ from lichen.engine.training.trainee import Trainee
 
 LOOKS = 40
 """How often a training is looked at, spread over its steps."""
-NUM_LOOKED = 64
-"""Rows of each kind that a look asks about."""
 
 
 def fight(
@@ -66,7 +64,7 @@ def fight(
             number, start = divmod(duel.step, batches.steps_per_epoch)
             for batch in batches.epoch(number, start):
                 bout.step(duel, batch)
-                _look(duel, batch)
+                _look(duel)
                 rivals.checkpoint(run, _sides(duel), {"execution": asdict(chosen)})
     return duel
 
@@ -115,13 +113,13 @@ def _layout(module: nn.Module) -> torch.memory_format:
     return torch.channels_last if is_last else torch.contiguous_format
 
 
-def _look(duel: Duel, batch: Batch) -> None:
+def _look(duel: Duel) -> None:
     """Every so often: how the two stand, told, and judged."""
     every = max(1, duel.total // LOOKS)
     if duel.step % every and duel.step != duel.total:
         return
     done = duel.step / duel.total
-    figures = {"epoch": round(duel.step / duel.batches.steps_per_epoch, 3), **_figures(duel, batch)}
+    figures = {"epoch": round(duel.step / duel.batches.steps_per_epoch, 3), **_figures(duel)}
     for side, name in ((duel.generator, "generator_loss"), (duel.discriminator, "discriminator_loss")):
         figures[name] = side.counters["loss_sum"] / max(1, side.counters["num_rows"])
         side.counters.update(loss_sum=0.0, num_rows=0)
@@ -134,10 +132,12 @@ def _look(duel: Duel, batch: Batch) -> None:
 
 
 @torch.no_grad()
-def _figures(duel: Duel, batch: Batch) -> dict[str, float]:
+def _figures(duel: Duel) -> dict[str, float]:
     """The rank of made pictures' features as a share of real ones', and how well the two are told apart."""
-    judge, y_B = duel.discriminator.module.eval(), batch.targets[:NUM_LOOKED].to(duel.run.device)
-    real = generating.from_pixels(batch.images[:NUM_LOOKED].to(duel.run.device))
+    judge, y_N = duel.discriminator.module.eval(), duel.batches.targets.cpu()
+    chosen_B = collapse.looked(y_N, seed=duel.rules.seed, step=duel.step)
+    y_B = y_N[chosen_B].to(duel.run.device)
+    real = generating.from_pixels(duel.batches.at(chosen_B).to(duel.run.device))
     made = duel.generator.module(bout.codes(y_B, duel.rules))
     features: Callable[[Tensor], Tensor] = judge.features  # type: ignore[assignment]
     rank = collapse.rank_share(features(real).flatten(1), features(made).flatten(1), y_B)
