@@ -7,7 +7,7 @@ import torch
 import lichen as li
 from lichen.core.errors import UsageError
 from lichen.data import png
-from lichen.engine.generation import generating
+from lichen.engine.generation import bout, generating
 
 SMALL = {"epochs": 1, "generator_options": {"width": 4}, "discriminator_options": {"width": 4},
          "precision": "float32"}  # fmt: skip
@@ -69,12 +69,17 @@ def test_the_policy_of_the_data_does_not_vary_what_is_learnt(here):
     assert li.generate.gan(data, **SMALL).generator == li.generate.gan(varied, **SMALL).generator
 
 
-def test_balance_gives_the_generator_every_class_equally_often(here):
+@pytest.mark.parametrize(("balance", "low", "high"), [("none", 0.05, 0.3), ("sampling", 0.4, 0.6)])
+def test_balance_gives_the_generator_every_class_equally_often(here, monkeypatch, balance, low, high):
+    """Of 60 rows 10 are of the second class."""
+    seen, step = [], bout.step
+    monkeypatch.setattr(bout, "step", lambda fought, batch: (seen.extend(batch.targets.tolist()),
+                                                             step(fought, batch)))  # fmt: skip
     draws = np.random.default_rng(0)
     images = draws.integers(0, 256, (60, 1, 8, 8), dtype=np.uint8)
     data = li.arrays(images, np.array([0] * 50 + [1] * 10), ["a", "b"], ["train"] * 60)
-    found = [li.generate.gan(data, balance=how, **SMALL).generator for how in ("none", "sampling")]
-    assert found[0] != found[1]
+    li.generate.gan(data, balance=balance, batch_size=10, **SMALL)
+    assert len(seen) == 60 and low < np.mean(seen) < high
 
 
 @pytest.mark.parametrize("name", ["prune", "sparsify", "qat"])
