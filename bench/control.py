@@ -4,9 +4,9 @@ Solved is a mean return over 100 greedy episodes on seeds that nobody trained on
 its own; its clock starts after the imports and stands still while others judge it. Ours judges itself, and
 pays for that. Seeds are run by turns, each side in another place of the order.
 
-Sides: ours (the recipe of that name), ppo and dqn (ours at their defaults, but for `num_steps`, the `goal` that
-they stop at, and how often and by how many episodes they are judged), sb3 (PPO at its own defaults), zoo (PPO
-at the settings of rl-baselines3-zoo), pqn (Gallici et al. 2025 on torch at the settings that CleanRL
+Sides: ours (the recipe of that name), ppo and dqn (ours at their defaults, but for `num_steps`, the `goal`
+that they stop at, and how often and by how many episodes they are judged), sb3 (PPO at its own defaults), zoo
+(PPO at the settings of rl-baselines3-zoo), pqn (Gallici et al. 2025 on torch at the settings that CleanRL
 documents). Needs: pip install 'lichen[bench,box2d,mujoco]'.
 """
 
