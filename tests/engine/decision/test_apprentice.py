@@ -34,7 +34,6 @@ def test_the_last_round_is_made_whole(num_steps, rounds):
     assert Plan(num_steps=num_steps, round_steps=8, rate=0.1).num_rounds == rounds
 
 
-@pytest.mark.parametrize("round_steps", [3, 8, 40, 100])
 @pytest.mark.parametrize(
     ("num_envs", "horizon", "steps_of_each"),
     [(1, 8, 65536), (8, 32, 8192), (16, 256, 4096), (128, 32, 4096), (128, 5000, 5000)],
@@ -44,6 +43,7 @@ def test_a_leg_is_thousands_of_steps_of_each_copy_however_many_there_are(num_env
     assert practice.leg_rounds * horizon == steps_of_each
 
 
+@pytest.mark.parametrize("round_steps", [3, 8, 40, 100])
 def test_it_is_judged_once_per_stretch_of_steps_and_at_the_end(round_steps):
     plan = Plan(num_steps=400, round_steps=round_steps, rate=0.1, judge_episodes=2, judge_every=40)
     judged = [done for done in range(1, plan.num_rounds + 1) if plan.is_judged(done)]
