@@ -14,7 +14,7 @@ from lichen.cli.records import here, know_own
 def run(given: Namespace) -> Answer:
     """Runs a recipe: one row of the life table per step, the test once at the end, then its studies."""
     from lichen.cli.running import Running
-    from lichen.core import flow, recipefile, session
+    from lichen.core import flow, life, peers, recipefile, session
     from lichen.core.override import override
     from lichen.core.store import FOLDER, find_folder
 
@@ -23,6 +23,11 @@ def run(given: Namespace) -> Answer:
     know_own(path.parent)
     flow.check(recipe)
     folder = find_folder() or Path.cwd() / FOLDER
+    if peers.follows():
+        with session.opened(folder, is_fresh=given.fresh, device=given.device) as opened:
+            life.run(recipe, opened)
+        given.json = False  # the first process answers
+        return Answer()
     running = Running(recipe, is_quiet=given.json, trackers=given.track)
     about = {"recipe": str(path), "argv": sys.argv[1:], "changes": given.changes}
     with session.opened(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+from lichen.core import peers
 from lichen.core.errors import LichenError, StepError, nearest
 
 FAMILIES = {
@@ -208,6 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.verb is None:
             parser().print_help()
             return 0
+        peers.require_life(given.verb)
         if given.store:
             os.environ["LICHEN_STORE"] = given.store
         answer = given.answer(given)
@@ -257,7 +259,8 @@ def _fail(error: LichenError, wants_json: bool) -> int:
         _print(json.dumps({"error": {"message": error.message, "where": error.where, "hint": error.hint,
                                      "exit_code": error.exit_code}}))  # fmt: skip
     else:
-        sys.stderr.write(f"error: {error}\n")
+        which = f"rank {os.environ['RANK']}: " if peers.follows() else ""
+        sys.stderr.write(f"{which}error: {error}\n")
     return error.exit_code
 
 

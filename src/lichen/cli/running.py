@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lichen.cli import terminal
-from lichen.core import find, life, lineage, signature, tally
+from lichen.core import find, life, lineage, peers, signature, tally
 from lichen.core.environment import Environment
 from lichen.core.errors import UsageError, nearest
 from lichen.core.events import Sink
@@ -76,6 +76,7 @@ class Running:
         chain = life.run(
             self.recipe, session, lambda line, result, chain: self._after(line, result, chain, session)
         )
+        peers.leave()  # the rest is not shared
         self.value = chain.current.get("model") or chain.current.get("data")
         ground = chain.ground()
         can_test = isinstance(ground, Environment) or (ground is not None and ground.num_rows("test") > 0)
@@ -97,7 +98,8 @@ class Running:
         ground, is_found = chain.ground(), self.found.get(line.step, False)
         for name, value in life.fields_of(result).items():
             label = f"{line.step}.{name}" if name else line.step
-            row = tally.row(label, value, ground, session).as_json()
+            with peers.aside():
+                row = tally.row(label, value, ground, session).as_json()
             row["found"] = is_found
             session.events.emit("row", row=row)
             self.rows.append(row)

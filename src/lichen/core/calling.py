@@ -1,7 +1,8 @@
 """calling: one call of a step: bound, keyed, looked up, run, recorded.
 
 On a hit the stored value is returned; on a miss the step runs and what it made is stored atomically. Without
-a store the same happens in memory and nothing is looked up.
+a store the same happens in memory and nothing is looked up. Of several processes that live one life the first
+does all this, and a training is run by all; see `peers`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import dataclasses
 import inspect
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from lichen.core import blame, find, guard, key
+from lichen.core import blame, find, guard, key, peers
 from lichen.core.context import Context
 from lichen.core.dataset import Dataset
 from lichen.core.environment import Environment
-from lichen.core.errors import OptionError, StepError
+from lichen.core.errors import OptionError, StepError, UsageError
 from lichen.core.lineage import ONLY, Call, Made, Ref
 from lichen.core.records import now
 from lichen.core.schema import Signature, Taken
@@ -74,11 +75,22 @@ def execute(
     Args:
         decisions: those of a recorded call, to be replayed.
     """
-    read = step.signature
-    checked = read.check(options)
-    made_key = key.make(read, step.own_code, values, checked, session)
-    digest = made_key.digest
-    store = session.writable
+    checked = step.signature.check(options)
+    group = peers.met(session.torch_device) if session.store is not None else None
+    if group is None:
+        made_key = key.make(step.signature, step.own_code, values, checked, session)
+        return _executed(step, made_key, values, checked, session, decisions)
+    if group.rank == 0:
+        return _led(step, values, checked, session, decisions)
+    return _followed(step, values, checked, session, decisions, group)
+
+
+def _executed(
+    step: Step, made_key: key.Key, values: Mapping[str, Value | None], checked: Mapping[str, Any],
+    session: Session, decisions: Mapping[str, Any] | None,
+) -> Any:  # fmt: skip
+    """One call of this process alone."""
+    digest, store = made_key.digest, session.writable
     found = _hit(session, made_key, values)
     if found is None and store is not None:
         with store.lease(digest):
@@ -87,7 +99,85 @@ def execute(
                 return _run(step, made_key, values, checked, session, decisions)
     if found is None:
         return _run(step, made_key, values, checked, session, decisions)
-    return _outputs_of(found, session, read, step)
+    return _outputs_of(found, session, step.signature, step)
+
+
+def _led(
+    step: Step, values: Mapping[str, Value | None], checked: Mapping[str, Any], session: Session,
+    decisions: Mapping[str, Any] | None,
+) -> Any:  # fmt: skip
+    """One call as the first process sees it: it alone knows what the store has."""
+    with ExitStack() as held:
+        made_key, result = peers.settled(
+            lambda: _looked_up(step, values, checked, session, decisions, held),
+            lambda found: _said(step, values, checked, *found),
+        )
+        if result is None:
+            result = _run(step, made_key, values, checked, session, decisions)
+            peers.settled(lambda: _call_of(result))
+    return result
+
+
+def _looked_up(
+    step: Step, values: Mapping[str, Value | None], checked: Mapping[str, Any], session: Session,
+    decisions: Mapping[str, Any] | None, held: ExitStack,
+) -> tuple[key.Key, Any]:  # fmt: skip
+    """The key, and the result; None: all have to train for it, and then its lease is held."""
+    store = session.writable
+    if store is None:
+        assert session.store is not None
+        raise UsageError("several processes need a store that may be written",
+                         where=str(session.store.folder), hint="--store another")  # fmt: skip
+    made_key = key.make(step.signature, step.own_code, values, checked, session)
+    if peers.TRAINS not in made_key.code.modules:
+        return made_key, _executed(step, made_key, values, checked, session, decisions)
+    held.enter_context(store.lease(made_key.digest))
+    found = _hit(session, made_key, values)
+    return made_key, found and _outputs_of(found, session, step.signature, step)
+
+
+def _said(
+    step: Step, values: Mapping[str, Value | None], checked: Mapping[str, Any], made_key: key.Key, result: Any
+) -> dict[str, Any]:
+    """What the others are told of a call."""
+    return {"asked": _asked(step, values, checked), "key": made_key.digest, "places": dict(made_key.places),
+            "call": None if result is None else _call_of(result)}  # fmt: skip
+
+
+def _followed(
+    step: Step, values: Mapping[str, Value | None], checked: Mapping[str, Any], session: Session,
+    decisions: Mapping[str, Any] | None, group: peers.Group,
+) -> Any:  # fmt: skip
+    """The same call in the others: they help to train, and read the result from the store.
+
+    Raises:
+        StepError: the first process is at another call.
+    """
+    said, asked = peers.heard(group), _asked(step, values, checked)
+    if said["asked"] != asked:
+        raise StepError(
+            f"the first process calls `{said['asked'][0]}`, this one `{asked[0]}`, or with other values",
+            hint="all processes must make the same calls",
+        )
+    call = said["call"]
+    if call is None:
+        context = Context(session, step.address, said["key"], decisions)
+        _made(step, values, checked, said["places"], context)
+        call = peers.heard(group)
+    assert session.store is not None
+    return _outputs_of(session.store.call(call), session, step.signature, step)
+
+
+def _asked(step: Step, values: Mapping[str, Value | None], options: Mapping[str, Any]) -> list[Any]:
+    """What tells one call from another before its key is known."""
+    return [step.address, _plain(options), {name: ref.digest for name, ref in _refs(values).items()}]
+
+
+def _call_of(result: Any) -> str:
+    """The id of the call that made a step's result."""
+    value = result if isinstance(result, Value) else getattr(result, dataclasses.fields(result)[0].name)
+    assert value.made is not None
+    return value.made.call.id
 
 
 def _hit(session: Session, made_key: key.Key, values: Mapping[str, Value | None]) -> Call | None:
@@ -139,19 +229,7 @@ def _run(
     read, started, clock = step.signature, now(), time.perf_counter()
     context = Context(session, read.address, made_key.digest, decisions)
     context.emit("step.start", options=_plain(options))
-    splits = read.opens(options)
-    views = [value.opened(splits) if isinstance(value, Dataset) else value for value in values.values()]
-    functions = {name: find.load(value) for name, value in options.items()
-                 if read.options[name].kind == "function" and isinstance(value, str)}  # fmt: skip
-    extra = {"run": context} if read.wants_run else {}
-    try:
-        with guard.inside(read, splits):
-            result = step.fn(*views, **{**options, **made_key.places, **functions}, **extra)
-    except Exception as error:
-        context.emit("step.failed", error=str(error))
-        if (said := blame.told(error, read.address)) is not None:
-            raise said from error
-        raise
+    result = _made(step, values, options, made_key.places, context)
     outputs = _fields(read, result)
     call = Call(
         step=read.address, key=made_key.digest, code=made_key.code.digest, options=_plain(options),
@@ -159,7 +237,7 @@ def _run(
         kinds={name: value.kind for name, value in outputs.items()}, decisions=context.decisions,
         environment=context.environment(), places=dict(made_key.places), sources=dict(made_key.sources),
         started=started, run=session.run,
-        read=splits if any(isinstance(value, Dataset | Environment) for value in views) else (),
+        read=read.opens(options) if _sees_rows(values) else (),
         seconds=round(time.perf_counter() - clock, 6),
     )  # fmt: skip
     session.counts["computed"] += 1
@@ -170,6 +248,31 @@ def _run(
         outputs = {name: value.with_blobs(store.objects) for name, value in outputs.items()}
     context.emit("step.end", call=call.id, outputs=dict(call.outputs), seconds=call.seconds)
     return outputs[ONLY] if list(outputs) == [ONLY] else dataclasses.replace(result, **outputs)
+
+
+def _made(
+    step: Step, values: Mapping[str, Value | None], options: Mapping[str, Any], places: Mapping[str, str],
+    context: Context,
+) -> Any:  # fmt: skip
+    """What the step's function returns, called with what it may see."""
+    read = step.signature
+    splits = read.opens(options)
+    views = [value.opened(splits) if isinstance(value, Dataset) else value for value in values.values()]
+    functions = {name: find.load(value) for name, value in options.items()
+                 if read.options[name].kind == "function" and isinstance(value, str)}  # fmt: skip
+    extra = {"run": context} if read.wants_run else {}
+    try:
+        with guard.inside(read, splits):
+            return step.fn(*views, **{**options, **places, **functions}, **extra)
+    except Exception as error:
+        context.emit("step.failed", error=str(error))
+        if (said := blame.told(error, read.address)) is not None:
+            raise said from error
+        raise
+
+
+def _sees_rows(values: Mapping[str, Value | None]) -> bool:
+    return any(isinstance(value, Dataset | Environment) for value in values.values())
 
 
 def _fields(read: Signature, result: Any) -> dict[str, Value]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lichen.core import machine
+from lichen.core import machine, peers
 from lichen.core.array import Array
 from lichen.core.digest import canonical
 from lichen.core.errors import LichenError
@@ -45,28 +45,36 @@ class Context:
         return device
 
     def environment(self) -> dict[str, Any]:
-        """Where this call ran: the machine, and the accelerator that it asked for."""
+        """Where this call ran: the machine, the accelerator that it asked for, how many shared the work."""
         found = machine.environment()
         if "cuda" in self.devices:
             import torch
 
             found = {**found, "device": torch.cuda.get_device_name()}
+        if (group := peers.here()) is not None:
+            found = {**found, "ranks": group.world}
         return found
 
     def decide(self, name: str, measure: Callable[[], Any], *, about: Mapping[str, Any] | None = None) -> Any:
-        if self.replayed is not None and name in self.replayed:
-            choice, origin = self.replayed[name], "replayed"
-        else:
-            choice, origin = self._past(name, about), "remembered"
-            if choice is NEVER:
-                choice, origin = json.loads(canonical(measure())), "measured"
-                self._remember(name, about, choice)
+        choice, origin = peers.settled(lambda: self._settled(name, measure, about))
         self.decisions[name] = choice
         self.emit("decision", name=name, choice=choice, origin=origin)
         return choice
 
     def recorded(self, name: str) -> Any:
         return (self.replayed or {}).get(name)
+
+    def _settled(
+        self, name: str, measure: Callable[[], Any], about: Mapping[str, Any] | None
+    ) -> tuple[Any, str]:
+        """The choice, and where it comes from."""
+        if self.replayed is not None and name in self.replayed:
+            return self.replayed[name], "replayed"
+        if (choice := self._past(name, about)) is not NEVER:
+            return choice, "remembered"
+        choice = json.loads(canonical(measure()))
+        self._remember(name, about, choice)
+        return choice, "measured"
 
     def _past(self, name: str, about: Mapping[str, Any] | None) -> Any:
         if about is None or self.session.measures_again:

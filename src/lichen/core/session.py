@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lichen.core import peers
 from lichen.core.events import Events, Sink
 from lichen.core.store import Store, find_folder
 
@@ -42,8 +43,9 @@ class Session:
 
     @property
     def writable(self) -> Store | None:
-        """The store, where there is one that may be written."""
-        return None if self.store is None or self.store.is_readonly else self.store
+        """The store, where there is one that may be written, and by this process."""
+        is_kept = self.store is not None and not self.store.is_readonly and not peers.follows()
+        return self.store if is_kept else None
 
     def torch_device(self) -> str:
         if self.device != "auto":
@@ -106,7 +108,8 @@ def opened(
     else:
         place = store if isinstance(store, Store) else Store(store)
     run = new_run_id()
-    path = place.folder / "runs" / run / "events.jsonl" if place and not place.is_readonly else None
+    is_kept = place is not None and not place.is_readonly and not peers.follows()
+    path = place.folder / "runs" / run / "events.jsonl" if place and is_kept else None
     session = Session(store=place, events=Events(path, sinks), run=run, device=device, is_fresh=is_fresh,
                       measures_again=measures_again, verifies=verifies)  # fmt: skip
     session.events.emit("run.start", run=run, **(about or {}))

@@ -26,7 +26,7 @@ from lichen.engine.training.execution import Execution, Objective
 from lichen.engine.training.gradient import NUM_SMALL, Gradient
 from lichen.engine.training.job import Fault, Job, Judge, Settings
 from lichen.engine.training.lookahead import Lookahead
-from lichen.engine.training.ranks import ranks
+from lichen.engine.training.ranks import agreed, ranks, require_one_net
 from lichen.engine.training.stride import loss_of, rate_at, stride
 from lichen.engine.training.trainee import Trainee
 
@@ -112,6 +112,7 @@ def _execution(
     shapes = {
         "batch": list(x.shape),
         "parameters": sum(p.numel() for p in module.parameters() if p.requires_grad),
+        **({"ranks": world} if (world := ranks()[1]) > 1 else {}),
     }
     return execution.decide(module, (x, y), objective, precision=settings.precision, num_steps=total, run=run,
                             about={**shapes, **(about or {})})  # fmt: skip
@@ -142,9 +143,7 @@ def _recorded_rows(job: Job) -> int:
 
 
 def _distributed(module: nn.Module) -> nn.Module:
-    if distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1:
-        return DistributedDataParallel(module)
-    return module
+    return DistributedDataParallel(module) if ranks()[1] > 1 else module
 
 
 def _epoch(job: Job, trainee: Trainee, net: nn.Module) -> Fault | None:
@@ -172,15 +171,16 @@ def _report(job: Job, trainee: Trainee) -> None:
 
 def _ends(job: Job, trainee: Trainee) -> bool:
     """Takes the figures of a finished epoch and says whether it was the last."""
+    require_one_net(job.parameters)
     counters = trainee.counters
     epoch = trainee.step // job.batches.steps_per_epoch
     figures = {"epoch": epoch, "loss": _mean_loss(trainee), "rate": rate_at(job, trainee, trainee.step - 1)}
     if job.judge:
-        figures.update(_judged(job, trainee))
+        figures.update(agreed(lambda: _judged(job, trainee)))
     counters["history"].append(figures)
     counters.update(loss_sum=0.0, num_rows=0)
     job.run.emit("history", **figures)
-    if job.callback and job.callback(dict(figures)) is True:
+    if (tell := job.callback) and agreed(lambda: tell(dict(figures)) is True):
         return _stop(job, trainee, epoch)
     if job.judge and job.settings.patience is not None:
         return _waited_long(job, trainee, figures[job.judge.headline], epoch)

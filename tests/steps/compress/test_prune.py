@@ -220,3 +220,9 @@ def test_widths_that_are_told_are_those_of_the_net(monkeypatch):
 def test_widths_that_cannot_be_are_refused(options, words):
     with session.using(Session()), pytest.raises(OptionError, match=words):
         prune(untrained(), pictures(), epochs=0, **options)
+
+
+def test_what_each_process_would_remove_otherwise_is_refused(monkeypatch):
+    monkeypatch.setattr(room, "ranks", lambda: (0, 2))
+    with session.using(Session()), pytest.raises(UsageError, match="other channels"):
+        prune(untrained(), pictures(), importance="taylor")

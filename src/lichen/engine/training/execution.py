@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import deterministic
 
-from lichen.core import machine
+from lichen.core import machine, peers
 from lichen.core.progress import Run
 from lichen.engine.modules import convolution
 from lichen.engine.training import memory
@@ -119,7 +119,7 @@ def _fastest(
         # Near ties go to the earlier, plainer candidate, so that noise does not choose.
         if step.cpu_s < 0.95 * best_step.cpu_s:
             best, best_step = candidate, step
-    wide = replace(best, threads=machine.num_cores())
+    wide = replace(best, threads=max(1, machine.num_cores() // peers.num_beside()))
     if (
         time.process_time() < deadline
         and best_step.cpu_s * rows / num_rows > SHARED_S

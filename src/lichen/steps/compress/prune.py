@@ -30,6 +30,7 @@ from lichen.engine.task import task_of
 from lichen.engine.training import execution, masking, supervised
 from lichen.engine.training.execution import Execution, Objective
 from lichen.engine.training.phase import Phase
+from lichen.engine.training.ranks import ranks
 
 USUAL = 2.0
 """The speedup where neither it nor widths are told."""
@@ -105,6 +106,9 @@ def prune(
     if feeds.tells_tokens(assets):
         raise UsageError("channels are those of nets of pictures and features; this model tells tokens",
                          hint="compress.trim takes layers and heads out of a gpt")  # fmt: skip
+    if importance == "taylor" and ranks()[1] > 1:
+        raise UsageError("each of several processes sees other rows, and would remove other channels",
+                         hint="importance: group_norm, or one process")  # fmt: skip
     task.check(data, "train")
     whole = backend.module_of(model)
     batches = supervised.batches_of(data, assets, batch_size=batch_size, seed=seed, device=run.device)
