@@ -34,10 +34,10 @@ check:
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy src
 	$(BIN)/lint-imports
-	$(PYTEST) -m "not slow and not gpu and not ray and not browser"
+	$(PYTEST) -m "not slow and not gpu and not browser"
 
 test-slow: $(VENV)/.installed-dev
-	$(PYTEST) -m "slow and not gpu and not ray and not browser"
+	$(PYTEST) -m "slow and not gpu and not browser"
 
 docs:
 	$(BIN)/python docs/generate.py
