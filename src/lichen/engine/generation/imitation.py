@@ -1,6 +1,6 @@
 """imitation: a generator learns to make what another makes of equal codes and classes.
 
-Paper: Aguinaldo et al. 2019, "Compressing GANs using Knowledge Distillation", section 3: the mean squared
+Paper: Aguinaldo et al. 2019, "Compressing GANs using Knowledge Distillation", its MSE loss: the mean squared
 distance of the student's pictures to the teacher's. Departs from it: rows of a table are compared so too, and
 no discriminator joins in.
 
