@@ -151,17 +151,34 @@ def test_only_a_language_model_tells_texts(model):
         model.generate("moss", max_new_tokens=0)
 
 
-def test_a_graph_is_asked_in_numbers_without_marks_or_not_at_all(model):
+@pytest.mark.parametrize("source", ["{{ messages[0].content }}", "x<|end|>{{ messages[0].content }}<|end|>"])
+def test_a_program_with_a_cache_answers_templates_that_begin_with_any_token_as_its_model(model, source):
+    """Documents begin at marks for both: a template need not begin with END, and may say it within."""
+    from lichen.data import chat
+    from lichen.engine.programs import executables, gptfile
+
+    template = chat.plain(model.assets["tokenizer"], source)
+    spoken = model.with_weights(model.weights(), assets={**model.assets, "template": template})
+    program = executables.build(
+        spoken, {"model.onnx": gptfile.of(spoken)}, runtime="onnxruntime", precision="float32"
+    )
+    talks = [[{"role": "user", "content": prompt}] for prompt in ("moss", "rain on the wet bark")]
+    by_net, by_graph = (one.generate(talks, temperature=0, max_new_tokens=30) for one in (spoken, program))
+    assert by_net == by_graph
+    assert by_net != spoken.generate(["moss", "rain on the wet bark"], temperature=0, is_plain=True)
+
+
+def test_a_graph_without_a_cache_is_asked_in_numbers_without_marks_or_not_at_all(model):
     """It would take the mark of a beginning for another token."""
     from lichen.data import chat
-    from lichen.engine.decode import Written
+    from lichen.engine.decode import Uncached
 
     asset, end = model.assets["tokenizer"], "<|end|>"
+    graph = Uncached.__new__(Uncached)
     plain = {**model.assets, "template": chat.plain(asset)}
-    by_net = Decoder.around(model.torch(), plain).read("moss")
-    found = Decoder.around(Written(None), plain).read("moss")
+    by_net, found = (Decoder.around(one, plain).read("moss") for one in (model.torch(), graph))
     assert by_net[0] < 0 <= found.min() and found.tolist() == [~by_net[0], *by_net[1:]]
     for source in ("{{ messages[0].content }}", end + "{{ messages[0].content }}" + end):
         odd = {**model.assets, "template": chat.plain(asset, source)}
         with pytest.raises(UsageError, match="ask the Model|begins a document"):
-            Decoder.around(Written(None), odd).read("moss")
+            Decoder.around(graph, odd).read("moss")

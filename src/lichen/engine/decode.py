@@ -176,7 +176,7 @@ class Decoder:
         """
         if self.chat is not None:
             numbers_S = self.chat.prompt(conversations.messages(prompt, "user"))
-            return self._unmarked(numbers_S) if isinstance(self.module, Written | Uncached) else numbers_S
+            return self._unmarked(numbers_S) if isinstance(self.module, Uncached) else numbers_S
         if isinstance(prompt, list | tuple):
             raise UsageError("the model was never taught conversations, or is asked plainly; its prompts must"
                              " be texts", hint="adapt.instruct teaches them")  # fmt: skip
