@@ -57,6 +57,44 @@ def llama_folder(folder: Path, **change) -> Path:
     return folder
 
 
+TURNS = """\
+{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' }}
+{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
+
+
+def turns_folder(folder: Path, eos="<|im_end|>", stops=2) -> Path:
+    """A folder with a small Llama like SmolLM2: digits one by one, and a turn begins every conversation.
+
+    Args:
+        eos: what its tokenizer says ends a text. stops: what its configuration says does.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer, made.decoder = pairs, decoders.ByteLevel()
+    apart = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|spare|>"]
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=pairs.alphabet(), special_tokens=apart,
+                                  show_progress=False)  # fmt: skip
+    made.train_from_iterator(["in 2026 moss 2026"] * 3, trainer)
+    made.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pairs])
+    made.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(0)
+    options = {"depth": 1, "width": 32, "num_heads": 2, "mlp": "swiglu", "qk_norm": False}
+    net = architecture.build("gpt", options, (64, made.get_vocab_size()), 0)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(torch.randn_like(parameter) / 3)
+    config = {**llama.config_of(net), "bos_token_id": 1, "eos_token_id": stops}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<|im_start|>", "eos_token": eos}))
+    (folder / "chat_template.jinja").write_text(TURNS)
+    tensors = {name: tensor.contiguous() for name, tensor in llama.tensors_of(net).items()}
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
 BERT = {
     "model_type": "bert", "hidden_act": "gelu", "hidden_size": 16, "num_hidden_layers": 2,
     "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 12, "layer_norm_eps": 1e-12,

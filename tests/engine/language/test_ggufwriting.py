@@ -1,15 +1,17 @@
 """A language model leaves as a GGUF file that others open, with the same answers and its tokenizer inside."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
-from languages import drawn
+from languages import drawn, turns_folder
 from torch.nn import functional
 
 from lichen.core.errors import UsageError
-from lichen.data import tokenizer
+from lichen.data import chat, tokenizer
 from lichen.engine import answer
-from lichen.engine.language import ggufwriting
+from lichen.engine.language import ggufreading, ggufwriting, llamafolder
 from lichen.engine.modules import backend
 
 TEXTS = ["moss on the stone", "café 😀 x\n"]
@@ -124,6 +126,58 @@ def test_halves_of_heads_that_lie_otherwise_would_be_heard(model, tmp_path, monk
     monkeypatch.setattr(ggufwriting, "_in_turn", lambda weight, heads: weight)
     ggufwriting.write(model, tmp_path / "model.gguf", "f32")
     assert np.abs(losses(ggufwriting.read(tmp_path / "model.gguf", model)) - losses(model)).max() > 0.1
+
+
+def bounds(path):
+    found = ggufreading.opened(path)
+    return [ggufreading.said(found, f"tokenizer.ggml.{name}_token_id") for name in ("bos", "eos", "eot")]
+
+
+def talked(spoken, path):
+    """What a model says in a conversation, as its tokens, before it was written and read from the file."""
+    ggufwriting.write(spoken, path, "f32")
+    found, talk = ggufreading.read(path), [{"role": "user", "content": "moss in 2026"}]
+    was, now = (chat.of(one.assets) for one in (spoken, found))
+    assert (now.source, now.stops) == (was.source, was.stops)
+    assert now.prompt(talk).tolist() == was.prompt(talk).tolist()
+    assert found.generate(talk, temperature=0) == spoken.generate(talk, temperature=0)
+    return found
+
+
+def test_the_template_and_the_tokens_that_it_names_come_back(model, tmp_path):
+    template = chat.plain(model.assets["tokenizer"])
+    spoken = model.with_weights(model.weights(), assets={**model.assets, "template": template})
+    assert talked(spoken, tmp_path / "model.gguf").assets["template"] == template
+    assert bounds(tmp_path / "model.gguf") == [tokenizer.END, chat.TURN, chat.TURN]
+    ggufwriting.write(model, tmp_path / "plain.gguf", "f32")
+    assert bounds(tmp_path / "plain.gguf") == [tokenizer.END, tokenizer.END, None]
+
+
+@pytest.mark.parametrize(
+    ("eos", "stops", "wanted"), [("<|im_end|>", 2, [1, 2, 2]), ("<|endoftext|>", [0, 2], [1, 0, 2])]
+)
+def test_a_model_of_turns_over_single_digits_comes_back(tmp_path, eos, stops, wanted):
+    spoken = llamafolder.read(turns_folder(tmp_path / "folder", eos, stops))
+    found = talked(spoken, tmp_path / "model.gguf")
+    assert bounds(tmp_path / "model.gguf") == wanted
+    assert ggufreading.said(ggufreading.opened(tmp_path / "model.gguf"), "tokenizer.ggml.pre") == "smollm"
+    ours, theirs = (tokenizer.of(one.assets["tokenizer"]) for one in (spoken, found))
+    texts = [*TEXTS, "in 2026, 12 moss"]
+    for was, now in zip(ours.encode(texts), theirs.encode(texts), strict=True):
+        assert was.tolist() == now.tolist()
+
+
+@pytest.mark.parametrize("change", [
+    {"normalizer": {"type": "NFC"}}, {"pre_tokenizer": {"type": "Digits", "individual_digits": True}},
+    {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True,
+                       "trim_offsets": True}},
+])  # fmt: skip
+def test_what_llama_cpp_would_split_otherwise_is_refused(model, tmp_path, change):
+    file = {**json.loads(tokenizer.written(model.assets["tokenizer"])), **change}
+    asset = {"kind": "file", "file": file, "end": 1, "stops": [1]}
+    odd = model.with_weights(model.weights(), assets={**model.assets, "tokenizer": asset})
+    with pytest.raises(UsageError, match="takes tokenizers of GPT-2's kind"):
+        ggufwriting.write(odd, tmp_path / "model.gguf", "f32")
 
 
 def test_what_no_llama_computes_is_refused(tmp_path):

@@ -88,6 +88,7 @@ def config_of(found: Any) -> dict[str, Any]:
     sizes = {name: said(found, f"llama.{theirs}") for name, theirs in SIZES.items()}
     scaling = said(found, "llama.rope.scaling.type")
     names = {tensor.name for tensor in found.tensors}
+    stops = [said(found, f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")]
     return {
         **{name: size for name, size in sizes.items() if size is not None}, "model_type": "llama",
         "head_dim": said(found, "llama.attention.key_length"),
@@ -99,7 +100,7 @@ def config_of(found: Any) -> dict[str, Any]:
         "tie_word_embeddings": "output.weight" not in names,
         "vocab_size": len(said(found, "tokenizer.ggml.tokens") or []),
         "bos_token_id": said(found, "tokenizer.ggml.bos_token_id"),
-        "eos_token_id": said(found, "tokenizer.ggml.eos_token_id"),
+        "eos_token_id": [number for number in dict.fromkeys(stops) if number is not None],
     }  # fmt: skip
 
 

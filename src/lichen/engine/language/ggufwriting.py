@@ -2,7 +2,7 @@
 
 llama.cpp turns the halves of a query's or key's head pair by pair, so their rows are laid in turn. Rows of
 weights may be rounded as it does: q8_0 and q4_0 are whole numbers of 8 and 4 bits, 32 to a scale; the table
-of tokens and the head keep 8. The tokenizer lies inside.
+of tokens and the head keep 8. The tokenizer lies inside, and how conversations are written.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lichen.core.errors import UsageError, missing_package
+from lichen.core.errors import DataError, UsageError, missing_package
 from lichen.core.model import Model
+from lichen.data import chat, conversations
 from lichen.data.foreign import SPACE
+from lichen.data.tokenizer import PAD
 from lichen.engine.language import llama, llamafolder
+from lichen.engine.language.ggufreading import BEFORE_PAIRS
 from lichen.engine.modules import backend, pretrained
 
 NAME = "model.gguf"
@@ -37,6 +40,8 @@ BLOCK = 32
 """Weights that share a scale; rows that are no multiple of it stay f16."""
 NORMAL, CONTROL, BYTE = 1, 3, 6
 """Kinds of tokens: of texts, those that stand for none, and single bytes."""
+PROBE = [{"role": "user", "content": "a"}, {"role": conversations.ANSWERS, "content": "b"}]
+"""Shows which tokens begin a conversation and end an answer."""
 
 
 def write(model: Model, path: Path, kind: str) -> None:
@@ -58,7 +63,8 @@ def write(model: Model, path: Path, kind: str) -> None:
         tensors = pretrained.read(folder / "model.safetensors").tensors
     writer = gguf.GGUFWriter(path, "llama")
     _write_sizes(writer, config)
-    _write_words(writer, words, config)
+    _write_words(writer, words, config["vocab_size"])
+    _write_bounds(writer, model, config)
     for name, numbers in _theirs(tensors, config):
         _write_tensor(writer, name, numbers, kind)
     writer.write_header_to_file()
@@ -106,36 +112,69 @@ def _write_sizes(writer: Any, config: Mapping[str, Any]) -> None:
     writer.add_vocab_size(config["vocab_size"])
 
 
-def _write_words(writer: Any, words: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+def _write_words(writer: Any, words: Mapping[str, Any], size: int) -> None:
     """The tokenizer: pairs over bytes as GPT-2 has them, or pieces as SentencePiece has them.
 
     Raises:
         UsageError: it is another one.
     """
     held, is_of_pieces = words["model"], bool(words["model"].get("byte_fallback"))
-    if held["type"] != "BPE" or not (is_of_pieces or _is_plain(words.get("pre_tokenizer"))):
+    before = "default" if is_of_pieces else _before_pairs(words)
+    if held["type"] != "BPE" or before is None:
         raise UsageError("a GGUF file takes tokenizers of GPT-2's kind or of SentencePiece's, not this one")
     tokens = {number: word for word, number in held["vocab"].items()}
     apart = {added["id"]: added["content"] for added in words.get("added_tokens") or () if added["special"]}
-    size = config["vocab_size"]
     listed = [apart.get(number, tokens.get(number, f"<unused{number}>")) for number in range(size)]
     writer.add_tokenizer_model("llama" if is_of_pieces else "gpt2")
-    writer.add_tokenizer_pre("default" if is_of_pieces else "gpt-2")
+    writer.add_tokenizer_pre(before)
     writer.add_token_list([word.replace(" ", SPACE) for word in listed] if is_of_pieces else listed)
     writer.add_token_types([_kind(number, word, apart, is_of_pieces) for number, word in enumerate(listed)])
     if is_of_pieces:
         writer.add_token_scores([-float(number) for number in range(size)])
     else:
         writer.add_token_merges([one if isinstance(one, str) else " ".join(one) for one in held["merges"]])
-    stops = config["eos_token_id"]
-    writer.add_bos_token_id(config["bos_token_id"])
-    writer.add_eos_token_id(stops if isinstance(stops, int) else stops[-1])
-    writer.add_add_bos_token(True)
 
 
-def _is_plain(before: Mapping[str, Any] | None) -> bool:
-    """Whether texts are split as GPT-2 splits them."""
-    return before is not None and before["type"] == "ByteLevel" and before.get("use_regex", True)
+def _before_pairs(words: Mapping[str, Any]) -> str | None:
+    """The name of what is done to a text before bytes are put together; None: it has none that is known."""
+    before = words.get("pre_tokenizer") or {"type": None}
+    *first, last = before["pretokenizers"] if before["type"] == "Sequence" else [before]
+    is_plain = last["type"] == "ByteLevel" and last.get("use_regex", True)
+    if not is_plain or last["add_prefix_space"] or words.get("normalizer"):
+        return None
+    return next((name for name, known in BEFORE_PAIRS.items() if known == first), None)
+
+
+def _write_bounds(writer: Any, model: Model, config: Mapping[str, Any]) -> None:
+    """The tokens that begin and end texts and turns, as the template means them, and the template."""
+    template, stops = model.assets.get("template"), config["eos_token_id"]
+    bounds = {"bos_token": config["bos_token_id"],
+              "eos_token": stops if isinstance(stops, int) else stops[-1]}  # fmt: skip
+    begins = bounds["bos_token"]
+    if template:
+        spoken = chat.of(model.assets)
+        named = {name: spoken.speaking.token_to_id(template["tokens"].get(name, "")) for name in bounds}
+        bounds |= {name: number for name, number in named.items() if number is not None}
+        begins, ends = _around(spoken, bounds["eos_token"])
+        writer.add_chat_template(template["source"])
+        writer.add_eot_token_id(ends)
+    writer.add_bos_token_id(bounds["bos_token"])
+    writer.add_eos_token_id(bounds["eos_token"])
+    writer.add_add_bos_token(begins == bounds["bos_token"])
+
+
+def _around(spoken: chat.Chat, usual: int) -> tuple[int | None, int]:
+    """The file's numbers of the tokens that begin a conversation and end an answer.
+
+    Args:
+        usual: ends one where the template does not show it.
+    """
+    try:
+        read_S, told_S = spoken.told(PROBE)
+    except DataError:
+        return None, usual
+    last, traded = int(told_S[told_S != PAD][-1]), spoken.tokenizer.traded
+    return traded(~int(read_S[0])), traded(last) if last in spoken.stops else usual
 
 
 def _kind(number: int, word: str, apart: Mapping[int, str], is_of_pieces: bool) -> int:
