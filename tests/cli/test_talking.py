@@ -152,8 +152,8 @@ def test_a_llama_leaves_as_a_folder(lichen, tmp_path):
     drawn(mlp="swiglu", qk_norm=False).save(tmp_path / "lm.lichen")
     said = lichen("export", tmp_path / "lm.lichen", "--out", tmp_path / "out", "--format", "llama")
     assert said.code == 0 and "32 rows of noise" in said.out
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"README.txt", "config.json", "model.safetensors", "tokenizer.json"}
+    files = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.txt", *files}
 
 
 def test_a_llama_leaves_as_a_gguf_file_that_says_what_rounding_cost(lichen, tmp_path):

@@ -47,6 +47,17 @@ def test_pieces_are_put_together_as_sentencepiece_does():
     assert (made.end, made.stops, made.size) == (1, frozenset({1, 2}), 512)
 
 
+@pytest.mark.parametrize("space", [" ", foreign.SPACE])
+def test_written_pieces_are_read_and_told_by_their_library_as_here(space):
+    pieces = [*foreign.APART, *(f"<0x{byte:02X}>" for byte in range(256)), space, *"moncetpi"]
+    asset = {"kind": "pieces", "pieces": [*pieces, f"{space}m", "on", "once"], "end": 1, "stops": [2]}
+    theirs, ours = tokenizers.Tokenizer.from_str(tokenizer.written(asset)), tokenizer.of(asset)
+    for text in TEXTS[:4]:
+        found = theirs.encode(text).ids
+        assert found == [ours.end, *ours.encode([text])[0].tolist()]
+        assert theirs.decode([*found, 2]) == text == ours.decode(found).removeprefix(" ")
+
+
 def written(special=True):
     made = tokenizers.Tokenizer(tokenizers.models.BPE())
     made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)

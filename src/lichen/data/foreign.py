@@ -201,6 +201,24 @@ def _of_pieces(pieces: Sequence[str]) -> Any:
     return made
 
 
+def pieces_written(backend: Any, end: int) -> str:
+    """Pieces as the library writes them for others: there `end` stands before a text.
+
+    What is told comes back as the text it was: bytes put together, without the space before all.
+    """
+    library = package()
+    made = library.Tokenizer.from_str(backend.to_str())
+    name, decoders = made.id_to_token(end), library.decoders
+    made.add_special_tokens(list(APART))
+    made.decoder = decoders.Sequence(
+        [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    made.post_processor = library.processors.TemplateProcessing(
+        single=f"{name} $A", special_tokens=[(name, end)]
+    )
+    return str(made.to_str())
+
+
 @lru_cache(maxsize=1)
 def letters() -> tuple[str, ...]:
     """The character by which byte-level tokenizers write each byte: itself where it can be seen."""

@@ -168,8 +168,10 @@ def _of(asset: Mapping[str, Any]) -> Tokenizer:
 def written(asset: Mapping[str, Any]) -> str:
     """The same tokenizer as its library writes it, `tokenizer.json`; there END stands before a text."""
     backend = of(asset).backend
-    if asset["kind"] in foreign.KINDS:
-        return json.dumps(asset["file"]) if asset["kind"] == "file" else backend.to_str()
+    if asset["kind"] == "file":
+        return json.dumps(asset["file"])
+    if asset["kind"] == "pieces":
+        return foreign.pieces_written(backend, of(asset).end)
     library, names = package(), [f"<|{name}|>" for name in SPECIAL]
     shifted = json.loads(backend.to_str())
     words = {word: number + len(SPECIAL) for word, number in shifted["model"]["vocab"].items()}
@@ -194,8 +196,6 @@ def _speaking(digest: str, written_asset: str) -> Any:
     made = package().Tokenizer.from_str(written(asset))
     made.no_truncation()
     made.no_padding()
-    if asset["kind"] == "pieces":
-        made.add_special_tokens(list(foreign.APART))
     return made
 
 

@@ -78,9 +78,23 @@ def test_what_no_llama_computes_is_not_written(tmp_path):
 def test_transformers_goes_on_as_lichen_does(model, folder):
     transformers = pytest.importorskip("transformers")
     theirs = transformers.LlamaForCausalLM.from_pretrained(folder)
-    read = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    read = transformers.AutoTokenizer.from_pretrained(folder)
+    assert (read.bos_token, read.eos_token) == ("<|end|>", "<|end|>")
     asked = read(TEXTS[0], return_tensors="pt")["input_ids"]
     told = theirs.generate(asked, max_new_tokens=8, do_sample=False, pad_token_id=0)
     text = read.decode(told[0], skip_special_tokens=True)
     assert text == TEXTS[0] + model.generate(TEXTS[0], temperature=0, max_new_tokens=8)[0]
     np.testing.assert_array_equal(asked[0, 0], 1)
+
+
+@pytest.mark.slow
+def test_transformers_reads_and_tells_pieces_as_lichen_does(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    model = llamafolder.read(llama_folder(tmp_path / "first"))
+    (tmp_path / "second").mkdir()
+    llamafolder.write(model, tmp_path / "second")
+    read, ours = transformers.AutoTokenizer.from_pretrained(tmp_path / "second"), model.assets["tokenizer"]
+    for text in TEXTS[:3]:
+        numbers = read(text)["input_ids"]
+        assert numbers == [1, *tokenizer.of(ours).encode([text])[0].tolist()]
+        assert read.decode(numbers, skip_special_tokens=True) == text

@@ -99,13 +99,25 @@ def write(model: Model, folder: Path) -> None:
 
 
 def write_words(model: Model, folder: Path) -> None:
-    """Writes how a model reads texts and conversations."""
-    template = model.assets.get("template")
-    (folder / "tokenizer.json").write_text(tokenizer.written(model.assets["tokenizer"]), encoding="utf-8")
+    """Writes how a model reads texts and conversations.
+
+    The class is named in every folder: without it transformers takes pieces for granted beside a Llama.
+    """
+    asset, template = model.assets["tokenizer"], model.assets.get("template")
+    (folder / "tokenizer.json").write_text(tokenizer.written(asset), encoding="utf-8")
+    names = template["tokens"] if template else _bounds(asset)
+    about = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **names}
+    (folder / "tokenizer_config.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
     if template:
-        about = {"tokenizer_class": "PreTrainedTokenizerFast", **template["tokens"]}
-        (folder / "tokenizer_config.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
         (folder / "chat_template.jinja").write_text(template["source"], encoding="utf-8")
+
+
+def _bounds(asset: Mapping[str, Any]) -> dict[str, str]:
+    """What the tokens are called that begin and end a text."""
+    teller, backend = tokenizer.of(asset), tokenizer.speaking(asset)
+    bounds = {"bos_token": teller.traded(teller.end), "eos_token": max(map(teller.traded, teller.stops))}
+    named = {name: backend.id_to_token(number) for name, number in bounds.items()}
+    return {name: word for name, word in named.items() if word is not None}
 
 
 def config_of(folder: Path) -> dict[str, Any]:
