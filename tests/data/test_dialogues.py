@@ -43,6 +43,18 @@ def test_every_conversation_lies_in_one_row_as_far_as_it_goes(length):
     assert len(set(made.ids.tolist())) == made.num_rows
 
 
+@pytest.mark.parametrize("length", [48, 96, 300])
+def test_what_is_cut_off_and_what_is_left_out_is_counted(length):
+    made = packed(rows(), length)
+    told = [own(text)[1] for text in made.rows.texts]
+    is_left_out = [not told_S[:length].any() for told_S in told]
+    is_cut = [len(told_S) > length for told_S in told]
+    assert made.num_left_out == sum(is_left_out)
+    assert made.num_cut == sum(cut and not left for cut, left in zip(is_cut, is_left_out, strict=True))
+    assert (made.num_cut > 0) == (length < 96)
+    assert len(np.unique(made.targets[..., 0])) - 1 == len(told) - made.num_left_out
+
+
 def test_targets_count_the_bytes_of_answers():
     made = packed(rows(), 400)
     told = made.targets

@@ -112,6 +112,17 @@ class Dialogues(Numbered):
         return np.searchsorted(starts_D, self.plan.start_P[pieces], "right") - 1
 
     @property
+    def num_left_out(self) -> int:
+        """Conversations of which no answer is reached within a row."""
+        return int((self._lengths() < 2).sum())
+
+    @property
+    def num_cut(self) -> int:
+        """Those that are read, but not to their end."""
+        lengths_D = self._lengths()
+        return int(((lengths_D > 1) & (lengths_D < np.diff(self.stream.ends_D))).sum())
+
+    @property
     def stream(self) -> Stream:
         """Every conversation, encoded once per process."""
         return self.kept("stream", lambda: encoded(self.rows, self.chat, conversations.chosen))

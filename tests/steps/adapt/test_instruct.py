@@ -77,6 +77,19 @@ def test_nothing_of_the_base_is_kept_with_every_epoch(data, base):
     assert any("lora_A" in name for name in held)
 
 
+def test_it_tells_how_many_conversations_it_does_not_read_to_their_end(base):
+    short, cut, lost = ({"prompt": "say " + "m" * ask, "answer": "moss " * tell}
+                        for ask, tell in ((1, 1), (2, 30), (90, 1)))  # fmt: skip
+    rows = [{**row, "prompt": f"{row['prompt']} {place}"} for place, row in
+            enumerate([short] * 4 + [cut] * 2 + [lost] * 3)]  # fmt: skip
+    run = Quiet()
+    tuned(base, li.conversations(rows, splits=["train"] * len(rows)), run, method="full")
+    notes = [fields["text"] for kind, fields in run.events if kind == "note"]
+    (said,) = [text for text in notes if "conversations in" in text]
+    assert said.startswith("6 conversations in ")
+    assert said.endswith("; 2 are cut off there; 3 more do not reach an answer and are left out")
+
+
 def test_a_killed_call_resumes_to_the_same_bytes(data, base):
     whole = tuned(base, data, dropout=0.1, epochs=2)
     run = Quiet(stop_after=5)

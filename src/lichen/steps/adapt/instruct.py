@@ -18,6 +18,7 @@ from lichen.core.progress import Run
 from lichen.core.schema import Count, Fraction, Function, Natural, Positive, Seed
 from lichen.core.step import step
 from lichen.data import conversations
+from lichen.data.dialogues import Dialogues
 from lichen.data.tokenizer import PAD
 from lichen.engine.inputs import feeds
 from lichen.engine.language import tuning
@@ -101,8 +102,9 @@ def instruct(
     longest = feeds.rows_of(data, "train", assets).stream.longest  # type: ignore[attr-defined]
     assets["max_tokens"] = length = min(room, max(longest, min(ROW_TOKENS, batch_tokens)))
     rows = feeds.rows_of(data, "train", assets)
+    assert isinstance(rows, Dialogues)
     if epochs:
-        _note(rows.whole(), data.num_rows("train"), run)
+        _note(rows, run)
         settings = Settings(
             epochs=epochs, optimizer="adamw", rate=tuning.RATES[method] if rate is None else rate,
             weight_decay=weight_decay, schedule=schedule, warmup=warmup, clip=clip, ema=ema,
@@ -119,11 +121,14 @@ def instruct(
     return pupil.finished(judging.batch(np.arange(min(judging.num_rows, 4))), run)
 
 
-def _note(rows_N2T: np.ndarray, num_conversations: int, run: Run) -> None:
-    """Says how full rows are, and how much of them is told."""
-    read, told = (float((rows_N2T[:, line] != PAD).mean()) for line in (0, 1))
+def _note(rows: Dialogues, run: Run) -> None:
+    """Says how full rows are, how much of them is told, and what of the conversations is not read."""
+    read, told = (float((rows.whole()[:, line] != PAD).mean()) for line in (0, 1))
+    num_read = len(rows.stream.ends_D) - 1 - rows.num_left_out
+    cut = f"; {rows.num_cut} are cut off there" if rows.num_cut else ""
+    left = f"; {rows.num_left_out} more do not reach an answer and are left out" if rows.num_left_out else ""
     run.emit(
         "note",
-        text=f"{num_conversations} conversations in {len(rows_N2T)} rows of {rows_N2T.shape[-1]} tokens,"
-        f" {read:.1%} full; {told:.1%} are answers",
+        text=f"{num_read} conversations in {rows.num_rows} rows of {rows.length} tokens,"
+        f" {read:.1%} full; {told:.1%} are answers{cut}{left}",
     )
