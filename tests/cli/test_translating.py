@@ -28,6 +28,13 @@ def test_texts_and_piped_lines_are_translated(lichen, model, file, monkeypatch):
     assert [row["translation"] for row in found] == model.translate(["old stone", "rain"])
 
 
+def test_a_text_that_is_not_read_to_its_end_is_named(lichen, file):
+    said = lichen("predict", file, "wet moss", "~" * 60, "~" * 70)
+    assert said.code == 0 and said.err.count("\n") == 1
+    assert said.err.startswith("warning: what a text says after 21 tokens is not read")
+    assert not lichen("predict", file, "wet moss").err
+
+
 def test_it_leaves_as_weights_and_as_no_graph(lichen, file, tmp_path):
     said = lichen("export", file, "--out", tmp_path / "out", "--format", "safetensors")
     assert said.code == 0 and "bit by bit" in said.out

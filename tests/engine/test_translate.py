@@ -6,10 +6,12 @@ import torch
 from languages import drawn as drawn_language
 from translations import drawn, sentences
 
+from lichen.core import session
 from lichen.core.errors import DataError, UsageError
+from lichen.core.session import Session
 from lichen.data import pairing
 from lichen.data.tokenizer import END, PAD
-from lichen.engine import translate
+from lichen.engine import answer, translate
 from lichen.engine.beam import Beam
 from lichen.engine.translate import Telling, Translator
 
@@ -103,6 +105,23 @@ def test_a_model_says_what_its_translator_says(model, translator):
     )
     assert model.translate("moss") == model.translate(["moss"]) == [model.predict("moss")[0]["translation"]]
     assert model.translate([]) == []
+
+
+def test_a_text_that_is_longer_than_what_is_read_is_said_to_be(model):
+    """Of as many tokens as fit with their END nothing is said; of one more, once in a call."""
+    fits, cut = "~" * 21, "~" * 22
+    with session.using(Session()) as here:
+        said = []
+        here.events.sinks.append(said.append)
+        model.translate([fits, "moss"])
+        model.predict([fits])
+        assert not said
+        both = model.translate([cut, "moss", cut])
+        found = model.predict(["moss", cut])
+        list(answer.each(model, [cut] * 3, batch_size=1))
+    assert [event["kind"] for event in said] == ["warning"] * 3
+    assert all("after 21 tokens" in event["text"] and repr("~" * 22) in event["text"] for event in said)
+    assert [row["translation"] for row in found] == both[1::-1]
 
 
 def test_mistakes_are_named(model):

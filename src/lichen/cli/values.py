@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lichen.cli.main import Answer, Verb, argument
 from lichen.cli.records import here
-from lichen.cli.terminal import table
+from lichen.cli.terminal import Progress, table
 from lichen.core.dataset import Dataset
 from lichen.core.environment import Environment
 from lichen.core.errors import DataError, LichenError, NotFoundError, UsageError
@@ -151,6 +151,9 @@ def evaluate(given: Namespace) -> Answer:
 
 def predict(given: Namespace) -> Answer:
     """Answers about inputs; one that cannot be read is named, and the others are answered."""
+    from lichen.core import session
+    from lichen.core.events import Events
+    from lichen.core.session import Session
     from lichen.engine import answer
     from lichen.engine.inputs import feeds
 
@@ -162,14 +165,15 @@ def predict(given: Namespace) -> Answer:
         for item in feed.typed(word, sys.stdin.buffer.read() if word == "-" else None)
     ]
     rows, failed = [], []
-    for item, reply in answer.each(value, inputs):
-        name = "-" if isinstance(item, bytes) else _shown(item)
-        if isinstance(reply, LichenError):
-            reply.where = name
-            failed.append(reply)
-            rows.append({"input": name, "error": reply.message})
-        else:
-            rows.append({"input": name, **reply})
+    with session.using(Session(events=Events(sinks=(Progress(),)))):
+        for item, reply in answer.each(value, inputs):
+            name = "-" if isinstance(item, bytes) else _shown(item)
+            if isinstance(reply, LichenError):
+                reply.where = name
+                failed.append(reply)
+                rows.append({"input": name, "error": reply.message})
+            else:
+                rows.append({"input": name, **reply})
     if len(rows) == len(failed) == 1:
         raise failed[0]
     for error in failed:

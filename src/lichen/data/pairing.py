@@ -105,6 +105,12 @@ def asked(tokenizer: Tokenizer, source: str, length: int) -> np.ndarray:
     return row_L
 
 
+def are_cut(rows_BL: np.ndarray, end: int) -> np.ndarray:
+    """bool (B,): whether a source was longer than its half, so that its END is missing."""
+    last_B = halves(rows_BL)[0][:, -1]
+    return (last_B != PAD) & (last_B != end)
+
+
 def halves(rows_BL: Any) -> tuple[Any, Any]:
     """Sources and targets of rows, or of rows without their last number, as arrays or tensors."""
     width = (rows_BL.shape[1] + 1) // 2

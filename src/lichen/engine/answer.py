@@ -20,12 +20,13 @@ from lichen.core.errors import DataError, LichenError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.protocols import Decoded, SelfSupervised
+from lichen.data import tokenizer
 from lichen.engine.inputs import feeds, pictures, texts
 from lichen.engine.modules import backend
 from lichen.engine.programs import runtimes
 from lichen.engine.task import task_of
 from lichen.engine.training import memory, supervised
-from lichen.engine.translate import Translator
+from lichen.engine.translate import Translator, warned
 
 KEPT = 4
 """Loaded values kept per process."""
@@ -51,7 +52,15 @@ def predict(value: Model | Program, inputs: Any, *, batch_size: int = BATCH_SIZE
     rows = [feed.decoded(item, f"input {place}", value.assets) for place, item in places]
     if not rows:
         raise DataError("there must be at least one input to answer about")
+    _warned(value, rows)
     return _replies(value, np.stack(rows), batch_size)
+
+
+def _warned(value: Model | Program, rows: Sequence[np.ndarray]) -> bool:
+    """Whether texts that are to be translated are longer than what the net reads, and were said to be."""
+    if not rows or not feeds.are_paired(value.assets):
+        return False
+    return warned(np.stack(rows), tokenizer.of(value.assets["tokenizer"]), value.assets["max_tokens"])
 
 
 def _replies(
@@ -65,11 +74,12 @@ def _replies(
 
 def each(value: Model | Program, inputs: Any, *, batch_size: int = BATCH_SIZE) -> Iterator[tuple[Any, Reply]]:
     """Every input with its reply, or with the error that names it: one bad input spoils no other."""
-    items = feeds.of(value.assets).listed(inputs)
+    items, is_warned = feeds.of(value.assets).listed(inputs), False
     for start in range(0, len(items), batch_size):
         batch = items[start : start + batch_size]
         decoded = [_tried(item, f"input {start + place}", value) for place, item in enumerate(batch)]
         rows = [found for found in decoded if isinstance(found, np.ndarray)]
+        is_warned = is_warned or _warned(value, rows)
         replies = iter(_replies(value, np.stack(rows)) if rows else ())
         for item, found in zip(batch, decoded, strict=True):
             yield item, found if isinstance(found, LichenError) else next(replies)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lichen.core import session
 from lichen.core.errors import DataError, UsageError
 from lichen.core.model import Model
 from lichen.data import pairing, tokenizer
@@ -28,6 +29,8 @@ from lichen.engine.modules import backend
 BATCH_SIZE = 64
 LONGER = (2, 10)
 """A target has at most so many times the tokens of its source, and so many more."""
+SHOWN = 40
+"""Characters of a text that a warning shows."""
 
 
 @dataclass(slots=True, eq=False)
@@ -87,9 +90,12 @@ class Translator:
     def translate(
         self, texts: Sequence[str], beam: Beam | None = None, batch_size: int = BATCH_SIZE
     ) -> list[str]:
-        """The target of each source."""
+        """The target of each source; where one is longer than what the net reads, of its beginning."""
         rows = [pairing.asked(self.tokenizer, _text(text), self.room) for text in texts]
-        return self.of_rows(np.stack(rows), beam, batch_size) if rows else []
+        if not rows:
+            return []
+        warned(np.stack(rows), self.tokenizer, self.room)
+        return self.of_rows(np.stack(rows), beam, batch_size)
 
     def of_rows(
         self, rows_BL: np.ndarray, beam: Beam | None = None, batch_size: int = BATCH_SIZE
@@ -119,6 +125,17 @@ class Translator:
         device = next(self.module.parameters()).device
         telling = Telling.of(self.module.eval(), torch.from_numpy(source_BS).to(device), max(most))
         return beam.search(telling, most, start=self.tokenizer.end, stops=self.tokenizer.stops)
+
+
+def warned(rows_BL: np.ndarray, teller: Tokenizer, room: int) -> bool:
+    """Says so in the session's events where sources are longer than what a net reads; whether any is."""
+    cut_L = next(iter(rows_BL[pairing.are_cut(rows_BL, teller.end)]), None)
+    if cut_L is None:
+        return False
+    begins = teller.decode(pairing.halves(cut_L[None])[0][0].tolist())[:SHOWN]
+    text = f"what a text says after {room + 1} tokens is not read and not translated: {begins!r} goes on"
+    session.current().events.emit("warning", text=text)
+    return True
 
 
 def _text(text: Any) -> str:
