@@ -103,10 +103,11 @@ def llama_cpp_side(threads: int, count: int, folder: Path) -> Any:
     """q4_0 of the same numbers by llama.cpp."""
     import llama_cpp
 
+    from lichen.data import tokenizer
     from lichen.engine.language import ggufwriting
     from lichen.engine.modules import backend
 
-    teller = {"kind": "bpe", "special": ["pad", "end"], "merges": []}
+    teller = tokenizer.learn([str(__doc__)], 512)  # llama.cpp opens no file without pairs
     assets = {"tokenizer": teller, "max_tokens": ROOM, "is_packed": True}
     path = folder / ggufwriting.NAME
     ggufwriting.write(backend.wrap(net(), task="language_modelling", assets=assets), path, "q4_0")
