@@ -35,6 +35,8 @@ RANK, ALPHA, RATE, BATCH = 8, 8, 1e-3, 8
 GOAL, MOST_MEMORY, MARGIN = 4.0, 0.5, 0.02
 """Times the useful tokens per second of the defaults; share of their memory; what a loss may be above."""
 PACKAGES = ("torch", "transformers", "accelerate", "peft")
+PAD = "<|pad|>"
+"""Fills batches up where the tokenizer was learnt here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +132,9 @@ def tokens(spoken: Any, row: Mapping[str, str], plan: Plan) -> dict[str, list[in
     read, told = spoken.told([{"role": "user", "content": row["prompt"]},
                               {"role": "assistant", "content": row["answer"]}])  # fmt: skip
     read, told = read[: plan.max_tokens].tolist(), told[: plan.max_tokens].tolist()
-    ids = [~read[0], *read[1:], told[-1] or read[-1]]
-    return {"input_ids": ids, "labels": [-100, *(number or -100 for number in told)]}
+    ids, theirs = [~read[0], *read[1:], told[-1] or read[-1]], spoken.tokenizer.traded
+    return {"input_ids": [theirs(number) for number in ids],
+            "labels": [-100, *(theirs(number) if number else -100 for number in told)]}  # fmt: skip
 
 
 # The sides.
@@ -211,10 +214,10 @@ def trainer(folder: Path, gate: Gate, plan: Plan, *, is_best: bool) -> dict[str,
     }
     held = opened(gate)
     net = transformers.AutoModelForCausalLM.from_pretrained(folder / "llama")
-    teller = transformers.PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "llama" / "tokenizer.json"),
-        pad_token=net.config.eos_token_id and "<|pad|>",
-    )
+    teller = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "llama" / "tokenizer.json"))
+    stops = net.config.eos_token_id
+    eos = teller.convert_ids_to_tokens(stops if isinstance(stops, int) else stops[-1])
+    teller.pad_token = PAD if PAD in teller.get_vocab() else eos  # a base of others has no number to spare
     net = peft.get_peft_model(net, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, task_type="CAUSAL_LM"))
     best = {"bf16": True, "train_sampling_strategy": "group_by_length"} if is_best else {}
     arguments = transformers.TrainingArguments(
