@@ -1,6 +1,7 @@
 """test_talking: `chat` says what the model generates, as it comes, and names what it cannot do."""
 
 import io
+import json
 
 import pytest
 from languages import drawn
@@ -8,6 +9,7 @@ from languages import drawn
 import lichen as li
 from lichen.core.errors import UsageError
 from lichen.engine.decode import Decoder
+from lichen.engine.language import llamafolder
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +154,25 @@ def test_a_llama_leaves_as_a_folder(lichen, tmp_path):
     drawn(mlp="swiglu", qk_norm=False).save(tmp_path / "lm.lichen")
     said = lichen("export", tmp_path / "lm.lichen", "--out", tmp_path / "out", "--format", "llama")
     assert said.code == 0 and "32 rows of noise" in said.out
+    assert "transformers goes on with 4 of 4 texts as it does" in said.out
     files = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"README.txt", *files}
+
+
+def test_a_folder_that_transformers_goes_on_with_otherwise_does_not_leave(lichen, tmp_path, monkeypatch):
+    """A planted defect that no loss shows: every token ends a text."""
+    real = llamafolder.write
+
+    def broken(model, folder):
+        real(model, folder)
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "eos_token_id": list(range(260))}))
+
+    monkeypatch.setattr(llamafolder, "write", broken)
+    drawn(mlp="swiglu", qk_norm=False).save(tmp_path / "lm.lichen")
+    said = lichen("export", tmp_path / "lm.lichen", "--out", tmp_path / "out", "--format", "llama")
+    assert said.code == 1 and "4 of 4 go on otherwise" in said.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_llama_leaves_as_a_gguf_file_that_says_what_rounding_cost(lichen, tmp_path):

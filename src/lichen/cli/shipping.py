@@ -27,7 +27,7 @@ from lichen.core.valuefile import read
 from lichen.data import tokenizer
 from lichen.engine import answer
 from lichen.engine.inputs import feeds
-from lichen.engine.language import ggufwriting, llamafolder, peftfolder
+from lichen.engine.language import continuing, ggufwriting, llamafolder, peftfolder
 from lichen.engine.modules import backend
 from lichen.engine.programs import executables, parity
 from lichen.engine.training import supervised
@@ -96,7 +96,11 @@ def pack(
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
-            checked = _check(shipped, WRITERS[format](shipped, part), data, LOSES.get(format))
+            answering, (rows_NCHW, named) = WRITERS[format](shipped, part), _rows(shipped, data)
+            checked = _check(shipped, answering, rows_NCHW, named, LOSES.get(format))
+            if format == "llama":
+                assert isinstance(shipped, Model)
+                checked += continuing.require_told(shipped, part, rows_NCHW)
             _write_words(shipped, part, format, f"{name} ({shipped.digest[:10]})", checked)
             files = tuple(sorted(path.name for path in part.iterdir()))
             folder.mkdir(exist_ok=True)
@@ -220,15 +224,15 @@ WRITERS: dict[str, Callable[[Model | Program, Path], Answering]] = {
 
 
 def _check(
-    value: Model | Program, answering: Answering, data: Dataset | None, loses: float | None
-) -> str:  # fmt: skip
+    value: Model | Program, answering: Answering, rows_NCHW: np.ndarray, rows: str, loses: float | None
+) -> str:
     """What the comparison says.
 
     Args:
+        rows: how many and whose.
         loses: nats a token, where weights are rounded; None: the same arithmetic.
     """
-    images_NCHW, rows = _rows(value, data)
-    wanted_NK, found_NK = answer.logits(value, images_NCHW), answering(images_NCHW)
+    wanted_NK, found_NK = answer.logits(value, rows_NCHW), answering(rows_NCHW)
     found_NK = found_NK.reshape(wanted_NK.shape)
     if loses is not None:
         return _lost(wanted_NK, found_NK, loses, rows)

@@ -185,7 +185,7 @@ class Decoder:
         return np.concatenate([[self.tokenizer.end], *self.tokenizer.encode([prompt])]).astype(np.int32)
 
     def _unmarked(self, numbers_S: np.ndarray) -> np.ndarray:
-        """Numbers as a graph reads them, in which every END begins a document and nothing else does.
+        """Numbers as a graph without a cache reads them: each END begins a document, nothing else does.
 
         Raises:
             UsageError: the model's template begins a conversation otherwise, or says END within it.
@@ -193,8 +193,8 @@ class Decoder:
         plain_S = np.where(numbers_S < 0, ~numbers_S, numbers_S)
         if np.flatnonzero(plain_S == self.tokenizer.end).tolist() != [0]:
             raise UsageError(
-                "a Program begins a document at every end-of-document token and nowhere else; this model's"
-                " conversations do not", hint="ask the Model that it was made of",
+                "a Program without a cache begins a document at every end-of-document token and nowhere else;"
+                " this model's conversations do not", hint="ask the Model that it was made of",
             )  # fmt: skip
         return plain_S
 
@@ -206,13 +206,12 @@ class Decoder:
         _require(max_new_tokens >= 1, "max_new_tokens", "1 at least", max_new_tokens)
         rows = list(range(first, first + len(prompts)))
         pasts, cache = [numbers.tolist() for numbers in prompts], None
-        stops = self.tokenizer.stops if self.chat is None else self.chat.stops
         for step in range(max_new_tokens):
             logits_BV, cache = self._advanced(pasts, cache)
             if PAD not in self.tokenizer.stops:  # some tokenizers of others end a text by it
                 logits_BV[:, PAD] = -torch.inf
             next_B = sampling.draw(logits_BV, rows, step).tolist()
-            going = [place for place, token in enumerate(next_B) if token not in stops]
+            going = [place for place, token in enumerate(next_B) if token not in self.stops]
             if not going:
                 return
             if cache is not None and len(going) < len(rows):
@@ -234,6 +233,11 @@ class Decoder:
             return self.module(self._filled(pasts))[:, -1].float(), None
         cache = make(self.room)
         return self.module(self._filled(pasts), cache)[:, -1].float(), cache
+
+    @property
+    def stops(self) -> frozenset[int]:
+        """Tokens that end what is told."""
+        return self.tokenizer.stops if self.chat is None else self.chat.stops
 
     @property
     def lead(self) -> int:
