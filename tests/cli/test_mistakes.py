@@ -351,7 +351,7 @@ INTERRUPTED = """
 import os, signal, sys
 from lichen.core.context import Context
 from lichen.core.session import Session
-from lichen.engine import execution
+from lichen.engine.training import execution
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
 execution._fastest = lambda *_: execution.Execution()
 Session.__init__.__kwdefaults__["checkpoint_every_s"] = 0.0

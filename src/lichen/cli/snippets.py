@@ -134,7 +134,8 @@ outputs = torch.export.load("model.pt2").module()(torch.tensor(row)).detach()  #
 """
 SAFETENSORS = """import torch
 from safetensors.torch import load_file
-from lichen.engine import architecture, backend, observations, views
+from lichen.engine.inputs import observations
+from lichen.engine.modules import architecture, backend, views
 about, tensors = json.load(open("model.json")), load_file("model.safetensors")
 module = architecture.shape_to(backend.build(about["net"], about["options"]), tensors).eval()
 module.load_state_dict(tensors)
@@ -144,13 +145,13 @@ outputs = views.answered(module, (torch.tensor(row) / 255 - mean) / std, about["
 """
 SEEN = """outputs = module(observations.inputs(torch.tensor(row), about["assets"]))
 """
-MAKES = """from lichen.engine import codes
+MAKES = """from lichen.engine.inputs import codes
 outputs = module(codes.inputs(torch.tensor(row), len(labels))).detach().numpy()
 """
 TEXTS_SAFETENSORS = """import json
 from safetensors.torch import load_file
 from lichen.data import tokenizer
-from lichen.engine import architecture, backend
+from lichen.engine.modules import architecture, backend
 about, tensors = json.load(open("model.json")), load_file("model.safetensors")
 module = architecture.shape_to(backend.build(about["net"], about["options"]), tensors).eval()
 module.load_state_dict(tensors)

@@ -180,11 +180,17 @@ def _ends(job: Job, trainee: Trainee) -> bool:
     counters["history"].append(figures)
     counters.update(loss_sum=0.0, num_rows=0)
     job.run.emit("history", **figures)
-    if (tell := job.callback) and agreed(lambda: tell(dict(figures)) is True):
+    if job.callback and agreed(lambda: _told(job, figures)):
         return _stop(job, trainee, epoch)
     if job.judge and job.settings.patience is not None:
         return _waited_long(job, trainee, figures[job.judge.headline], epoch)
     return False
+
+
+def _told(job: Job, figures: dict[str, Any]) -> bool:
+    """Whether the callback wants no more."""
+    assert job.callback is not None
+    return job.callback(dict(figures)) is True
 
 
 def _mean_loss(trainee: Trainee) -> float:
