@@ -23,7 +23,8 @@ import hashlib, json, sys
 import numpy as np
 sys.path.insert(0, {folder!r})
 import test_graph
-from lichen.engine import graph, quantizers
+from lichen.engine.compression import quantizers
+from lichen.engine.programs import graph
 if {is_late}:  # what a process did before must not show
     graph.openvino_of(graph.onnx_of(test_graph.model("mlp")))
 onnx = graph.onnx_of(test_graph.model("cifar_resnet", depth=8))
