@@ -49,10 +49,10 @@ class Overwriting(Corridor):
 
 
 class _Many(SyncVectorEnv):
-    mode, one = AutoresetMode.NEXT_STEP, Corridor
+    mode, world = AutoresetMode.NEXT_STEP, Corridor
 
     def __init__(self, num_envs):
-        super().__init__([self.one] * num_envs, autoreset_mode=self.mode)
+        super().__init__([self.world] * num_envs, autoreset_mode=self.mode)
 
 
 class NextStep(_Many):
@@ -68,11 +68,11 @@ class Disabled(_Many):
 
 
 class OverwritingNextStep(_Many):
-    one = Overwriting
+    world = Overwriting
 
 
 class OverwritingDisabled(_Many):
-    mode, one = AutoresetMode.DISABLED, Overwriting
+    mode, world = AutoresetMode.DISABLED, Overwriting
 
 
 class Silent(_Many):

@@ -153,7 +153,7 @@ def test_it_says_so_where_int8_is_not_worth_it(ms, size, words):
         def emit(self, kind, text):
             said.append((kind, text))
 
-    choice = room.programs.Choice("onnxruntime/int8", {"onnxruntime/int8": ms, "onnxruntime/float32": 1.0})
+    choice = room.executables.Choice("onnxruntime/int8", {"onnxruntime/int8": ms, "onnxruntime/float32": 1.0})
     room._warn(Sized(size), choice, {"onnxruntime/float32": Sized(1000)}, Run())
     assert [kind for kind, _ in said] == ["warning"] and words in said[0][1]
 
