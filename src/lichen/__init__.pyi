@@ -908,6 +908,7 @@ class _Studies:
         num_rows: int = ...,
         truncation: float | None = ...,
         epochs: int = ...,
+        inception: bool | None = ...,
         seed: int = ...,
     ) -> Any:
         """how good a generator's pictures are: near the real ones, varied, of their class, and new"""

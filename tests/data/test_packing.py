@@ -62,14 +62,30 @@ def test_no_two_rows_more_are_filled_than_must_be():
 
 
 def test_resident_and_streamed_rows_are_equal(monkeypatch):
-    rows = packed(documents())
+    rows, again = packed(documents()), packed(documents())
     whole, told, ids = rows.whole().copy(), rows.targets, rows.ids
     monkeypatch.setattr(stored, "RESIDENT_BYTES", 0)
-    assert not rows.fits()
+    monkeypatch.setattr(stored, "KEPT", stored.Kept(0))
+    assert not again.fits() and isinstance(again.stream.token_S, np.memmap)
+    assert again.stream.nbytes < 4 * len(again.stream.token_S) == rows.stream.token_S.nbytes
     chosen = np.array([5, 0, rows.num_rows - 1, 5])
-    np.testing.assert_array_equal(rows.batch(chosen), whole[chosen])
-    np.testing.assert_array_equal(rows.told(chosen), told[chosen])
-    assert len(set(ids.tolist())) == rows.num_rows
+    np.testing.assert_array_equal(again.batch(chosen), whole[chosen])
+    np.testing.assert_array_equal(again.told(chosen), told[chosen])
+    assert len(set(ids.tolist())) == rows.num_rows and np.array_equal(again.ids, ids)
+
+
+def test_documents_are_encoded_once_however_often_they_are_read(monkeypatch):
+    texts, read = documents(), []
+    rows, encode = packed(texts), tokenizer.Tokenizer.encode
+    monkeypatch.setattr(stored, "RESIDENT_BYTES", 0)
+    monkeypatch.setattr(stored, "KEPT", stored.Kept(10_000_000))
+    monkeypatch.setattr(
+        tokenizer.Tokenizer, "encode", lambda own, said: (read.extend(said), encode(own, said))[1]
+    )
+    for _ in range(3):
+        rows.batch(np.arange(rows.num_rows))
+        rows.told(np.arange(3))
+    assert read == texts
 
 
 def test_a_lone_text_is_its_first_tokens():

@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import lichen as li
-from lichen.core.errors import UsageError
-from lichen.engine.generation import generating
+from lichen.core.digest import digest_file
+from lichen.core.errors import DataError, NotFoundError, UsageError
+from lichen.engine.generation import generating, inception
+from lichen.engine.modules import architecture, pretrained
 from lichen.studies.fidelity import fidelity
 
 
@@ -55,6 +58,41 @@ def test_a_planted_copier_is_flagged_with_an_area_near_one(life, monkeypatch):
     planted(monkeypatch, rows.images, rows.targets)
     found = fidelity(generator, judge, num_rows=300)
     assert found.copying["value"] >= 0.95 and found.copies and found.says_no
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """Where FID's weights would lie: others, that are taken for them."""
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.delenv("LICHEN_DATA", raising=False)
+    monkeypatch.setattr(inception, "SIDE", 75)
+    net = architecture.build("inception", {}, (3, 75, 75), 1008)
+    path = tmp_path / "checkpoints" / inception.FILES[0]
+    path.parent.mkdir()
+    torch.save({name.removeprefix("body."): tensor for name, tensor in net.state_dict().items()}, path)
+    monkeypatch.setattr(inception, "DIGEST", digest_file(path))
+    monkeypatch.setattr(pretrained, "KNOWN_PICKLES", {digest_file(path)})
+    return path
+
+
+def test_where_the_weights_of_inception_lie_it_judges_too(life, weights):
+    _, judge, generator, _ = life
+    found = fidelity(generator, judge, num_rows=60)
+    assert found.inception and found.inception.keys() == found.figures.keys()
+    assert found.inception["fid"]["value"] > 0 and "fid (inception)" in str(found)
+    assert json.loads(json.dumps(found.as_json()))["inception"]["coverage"]["high"] <= 1
+    assert fidelity(generator, judge, num_rows=60, inception=False).inception is None
+    weights.unlink()
+    assert fidelity(generator, judge, num_rows=60).inception is None
+    with pytest.raises(NotFoundError, match="not on this machine"):
+        fidelity(generator, judge, num_rows=60, inception=True)
+
+
+def test_other_weights_than_those_of_inception_are_refused(life, weights, monkeypatch):
+    _, judge, generator, _ = life
+    monkeypatch.setattr(inception, "DIGEST", "0" * 64)
+    with pytest.raises(DataError, match="not the weights that FID is defined by"):
+        fidelity(generator, judge, num_rows=60)
 
 
 def test_the_wrong_class_is_no_agreement(life, monkeypatch):

@@ -4,21 +4,24 @@ All documents form one stream: END before each and behind the last. A row is som
 more, which is only to be told. It begins where a document begins, or where the row before cut off a longer
 one; so END alone says where in a row a document starts, and each token is told once, from its own document.
 
-Whole documents go where they leave the least room, the longest first (Ding et al. 2024).
+Whole documents go where they leave the least room, the longest first (Ding et al. 2024). The stream is
+encoded once per process; where it is larger than memory may be, it lies in a file that goes with the process.
 
 Shapes: N rows, T tokens read of a row, D documents, P pieces, S tokens of the stream, Q tokens of pieces.
 """
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from lichen.core.errors import DataError
-from lichen.data import draws
-from lichen.data.numbered import Numbered
+from lichen.data import draws, stored
+from lichen.data.numbered import NUMBER_BYTES, Numbered
 from lichen.data.texts import Texts
 from lichen.data.tokenizer import PAD, Tokenizer
 
@@ -99,6 +102,34 @@ def spread(plan: Plan, pieces: np.ndarray, row_P: np.ndarray) -> tuple[np.ndarra
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """Documents end to end: `token_S` int32 (S,); document i is `ends_D[i]` up to `ends_D[i + 1]`, int64."""
+
+    token_S: np.ndarray
+    ends_D: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """In memory."""
+        is_there = not isinstance(self.token_S, np.memmap)
+        return self.ends_D.nbytes + (self.token_S.nbytes if is_there else 0)
+
+
+def streamed(documents: Iterator[np.ndarray], end: int, *, in_memory: bool) -> Stream:
+    """The stream of these documents, in memory or in a file that has no name."""
+    lengths, mark = [0], np.array([end], np.int32)
+    with tempfile.SpooledTemporaryFile(max_size=0 if in_memory else 1) as file:
+        for numbers in documents:
+            file.write(mark.tobytes() + np.asarray(numbers, np.int32).tobytes())
+            lengths.append(len(numbers) + 1)
+        file.write(mark.tobytes())
+        file.flush()
+        file.seek(0)
+        found = np.frombuffer(file.read(), np.int32) if in_memory else np.memmap(file, np.int32, "r")
+    return Stream(found, np.cumsum(lengths, dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Packs(Numbered):
     """One split of texts as packed rows: `length` tokens to read, and the one after them.
 
@@ -150,54 +181,46 @@ class Packs(Numbered):
 
     @property
     def plan(self) -> Plan:
-        return self.kept("plan", lambda: plan(self._lengths(), self.length), self.length)
+        return self.kept("plan", lambda: plan(np.diff(self.stream.ends_D), self.length), self.length)
 
     def describe(self, row: int) -> str:
         """Where a row begins, as errors show it."""
         document, place = self._places(self.plan.start_P[self.plan.ends_N[[row]]])
         return f"{self.rows.describe(int(document[0]))}, token {int(place[0])}"
 
-    def _lengths(self) -> np.ndarray:
-        """int64 (D,): tokens of each document and the END before it."""
-        return self.kept("lengths", self._counted)
+    @property
+    def stream(self) -> Stream:
+        return self.kept("stream", self._encoded)
 
-    def _counted(self) -> np.ndarray:
-        found = [len(numbers) + 1 for _, span in self.rows.spans() for numbers in self._encoded(span)]
-        if max(found) == 1:
+    def _encoded(self) -> Stream:
+        longest = NUMBER_BYTES * (self.rows.num_bytes + self.rows.num_rows + 1)
+        return streamed(self._documents(), self.tokenizer.end, in_memory=longest <= stored.RESIDENT_BYTES)
+
+    def _documents(self) -> Iterator[np.ndarray]:
+        """int32 of each document; at most a token for each byte."""
+        is_empty = True
+        for _, span in self.rows.spans():
+            for numbers in self.tokenizer.encode([text.decode("utf-8", "replace") for text in span]):
+                is_empty &= len(numbers) == 0
+                yield numbers
+        if is_empty:
             raise DataError(f"the documents of {self.split} must hold text; all of them are empty")
-        return np.array(found, np.int64)
-
-    def _encoded(self, span: Any) -> list[np.ndarray]:
-        return self.tokenizer.encode([text.decode("utf-8", "replace") for text in span])
 
     def _places(self, start_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The document of each stretch of the stream, and how far into it the stretch begins."""
-        lengths_D = self._lengths()
-        starts_D = np.cumsum(lengths_D) - lengths_D
+        starts_D = self.stream.ends_D[:-1]
         document_P = np.searchsorted(starts_D, start_P, "right") - 1
         return document_P, start_P - starts_D[document_P]
 
     def made(self, chosen: np.ndarray) -> np.ndarray:
-        """int32 (B, T + 1), off the stream of those documents alone that lie in these rows."""
+        """int32 (B, T + 1)."""
         pieces, row_P = self.plan.pieces(chosen)
-        document_P, place_P = self._places(self.plan.start_P[pieces])
-        documents, at_P = np.unique(document_P, return_inverse=True)
-        stream_S, starts_D = self._stream(documents)
         found_BT = np.full((len(chosen), self.length + 1), PAD, np.int32)
         row_Q, column_Q, _piece_Q = spread(self.plan, pieces, row_P)
-        source_Q = ranges(starts_D[at_P] + place_P, self.plan.length_P[pieces])
-        found_BT[row_Q, column_Q + 1] = stream_S[source_Q + 1]
-        found_BT[row_Q, column_Q] = stream_S[source_Q]
+        source_Q = ranges(self.plan.start_P[pieces], self.plan.length_P[pieces])
+        found_BT[row_Q, column_Q + 1] = self.stream.token_S[source_Q + 1]
+        found_BT[row_Q, column_Q] = self.stream.token_S[source_Q]
         return found_BT
-
-    def _stream(self, documents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """int32 (S,) of some documents, and where each begins in it."""
-        parts, end = [], np.array([self.tokenizer.end], np.int32)
-        for _, span in self.rows.spans(documents):
-            for numbers in self._encoded(span):
-                parts += [end, numbers]
-        lengths_D = self._lengths()[documents]
-        return np.concatenate([*parts, end]), np.cumsum(lengths_D) - lengths_D
 
 
 def row(tokenizer: Tokenizer, text: str, length: int) -> np.ndarray:

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from lichen.core.errors import NotFoundError, missing_package, nearest
 
+USUAL = "resnet18"
+"""The net where none is named."""
+
 
 class Timm(nn.Module):
     """A timm net without its classifier, and a head of our own."""
@@ -24,7 +27,7 @@ class Timm(nn.Module):
         return self.head(self.features(x_BCHW))
 
 
-def build(*, in_shape: tuple[int, int, int], num_outputs: int, variant: str = "resnet18") -> nn.Module:
+def build(*, in_shape: tuple[int, int, int], num_outputs: int, variant: str = USUAL) -> nn.Module:
     timm, config = _library(), _config(variant)
     channels, height, breadth = in_shape
     # Nets with position tables are built for one size.
@@ -37,7 +40,7 @@ def build(*, in_shape: tuple[int, int, int], num_outputs: int, variant: str = "r
 
 def expected(variant: str) -> dict[str, Any]:
     """What timm's weights of a net were trained with: `mean`, `std` and `image_size`."""
-    config = _config(variant)
+    config = _config(variant or USUAL)
     return {"mean": list(config.mean), "std": list(config.std), "image_size": config.input_size[-1]}
 
 

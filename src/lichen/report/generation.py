@@ -45,7 +45,10 @@ def _sheet(picture: str, said: str) -> Markup:
 
 
 def _fidelity(study: Mapping[str, Any]) -> list[Markup]:
-    named = {**study["figures"], "class agreement": study["agreement"], "copying": study["copying"]}
+    known = {
+        f"{figures.name(name)}, by Inception": one for name, one in (study.get("inception") or {}).items()
+    }
+    named = {**study["figures"], **known, "class agreement": study["agreement"], "copying": study["copying"]}
     rows = [(tag("b", None, figures.name(name)), figures.metric(one["value"]),
              figures.interval(one["low"], one["high"])) for name, one in named.items()]  # fmt: skip
     copies = "Train rows are copied." if study["copies"] else "There is no sign of copied train rows."

@@ -10,6 +10,7 @@ import pytest
 import lichen as li
 from lichen.core.events import Events
 from lichen.core.session import Session, using
+from lichen.data.near import shingles as words_in
 from lichen.data.near import texts as near
 
 WORDS = [
@@ -79,7 +80,7 @@ def test_shares_are_those_of_sets_of_shingles():
     draws = random.Random(3)
     rows = [" ".join(draws.choice("abc") for _ in range(draws.randrange(0, 25))) for _ in range(60)]
 
-    def shingles(text):
+    def runs(text):
         words = re.findall("[abc]", text)
         return {tuple(words[at : at + 3]) for at in range(len(words) - 2)} or (
             {tuple(words)} if words else set()
@@ -87,14 +88,14 @@ def test_shares_are_those_of_sets_of_shingles():
 
     judge, other = prints(rows[:30]), prints(rows[30:])
     left, right = (grid.ravel() for grid in np.meshgrid(np.arange(30), np.arange(30)))
-    expected = [len(shingles(rows[a]) & shingles(rows[30 + b])) for a, b in zip(left, right, strict=True)]
+    expected = [len(runs(rows[a]) & runs(rows[30 + b])) for a, b in zip(left, right, strict=True)]
     assert near._shared(judge, other, left, right).tolist() == expected
-    assert judge.size.tolist() == [len(shingles(row)) for row in rows[:30]]
+    assert judge.size.tolist() == [len(runs(row)) for row in rows[:30]]
 
 
 def test_words_are_those_between_spaces_and_punctuation():
     texts = ["Ab, c-d", "", "...", "ab C d", "naïve e\u0301"]
-    row_W, code_W = near.words([text.encode() for text in texts])
+    row_W, code_W = words_in.words([text.encode() for text in texts])
     assert row_W.tolist() == [0, 0, 0, 3, 3, 3, 4, 4]
     assert code_W[:3].tolist() == code_W[3:6].tolist() and len(set(code_W.tolist())) == 5
 
@@ -124,3 +125,26 @@ def test_sampled_rows_stay_below_the_limit(monkeypatch):
     monkeypatch.setattr(near, "MOST_BYTES", 1000)
     chosen = near.sample(rows)
     assert 0 < len(chosen) < 50 and rows.located.length[chosen].sum() <= 1000
+
+
+def test_a_split_too_large_to_be_held_is_told_apart_as_if_it_were_held(monkeypatch):
+    draws = random.Random(5)
+    train = sentences(300, length=60)
+    test = []
+    for text in train[:60]:
+        words = text.split()
+        for place in draws.sample(range(60), draws.randrange(0, 12)):
+            words[place] = "other"
+        test.append(" ".join(words))
+    held, _ = found(test, train)
+    within, _ = found(test + train, test + train)
+    monkeypatch.setattr(near, "MOST_BYTES", 3000)
+    monkeypatch.setattr(near, "BLOCK", 25)
+    seen = prints(train)
+    assert isinstance(seen, near.Sketch) and len(seen.code) == near.NUM_KEPT * 300
+    assert len(held) > 40 and found(test, train)[0] == held
+    assert found(test + train, test + train)[0] == within
+    some = near.taken(prints(test), np.arange(10, 30))
+    pairs = near.compared(some, seen)[0].pairs
+    both = set(zip((pairs.left + 10).tolist(), pairs.right.tolist(), strict=True))
+    assert both == {pair for pair in held if 10 <= pair[0] < 30}

@@ -40,6 +40,24 @@ def test_a_size_of_64_is_made_from_smaller_rows(here):
     assert generating.drawn(found.generator, np.arange(3), seed=0).shape == (3, 1, 64, 64)
 
 
+@pytest.mark.slow
+def test_each_class_gets_its_colour_at_64_pixels(here):
+    """Three classes that differ in nothing but colour; where they lie in the picture is drawn."""
+    draws, colours, labels = np.random.default_rng(1), 40 + 160 * np.eye(3), np.arange(96) % 3
+    images = draws.normal(40, 10, (96, 3, 64, 64))
+    for image, label in zip(images, labels, strict=True):
+        top, left = draws.integers(0, 24, 2)
+        image[:, top : top + 40, left : left + 40] = colours[label][:, None, None]
+    data = li.arrays(images.clip(0, 255).astype(np.uint8), labels, ["r", "g", "b"], ["train"] * 96)
+    options = {"width": 8}
+    made = li.generate.gan(data, epochs=16, batch_size=16, rate=0.002, ema=0.9, generator_options=options,
+                           discriminator_options=options, precision="float32")  # fmt: skip
+    drawn = generating.drawn(made.generator, np.arange(60) % 3, seed=0)
+    means = drawn.mean((2, 3)).reshape(20, 3, 3)
+    assert drawn.shape == (60, 3, 64, 64) and (means.argmax(2) == np.arange(3)).mean() > 0.95
+    assert drawn.std((2, 3)).mean() > 15, "there is a square, not a flat mean"
+
+
 def test_equal_calls_are_found_and_equal_and_events_tell_of_it(here, tmp_path):
     heard = []
     with li.opened(tmp_path / "b" / ".lichen", sinks=(heard.append,)) as other:

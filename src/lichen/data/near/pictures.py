@@ -61,6 +61,11 @@ def sample(rows: Images) -> np.ndarray:
     return np.sort(np.argsort(rows.ids, kind="stable")[:MOST_ROWS])
 
 
+def searched(rows: Images) -> np.ndarray:
+    """int64: the rows among which removal looks."""
+    return sample(rows)
+
+
 def fingerprints(rows: Images, chosen: np.ndarray) -> np.ndarray:
     """uint8 (N, S, S): thumbnails of the chosen rows of a split.
 

@@ -87,7 +87,7 @@ def near_judges(found: Removal, judge: Rows, farthest: float | None) -> None:
     """Takes out rows that are near a row of a split which judges what is learnt from them."""
     kind = report.kind_of(found.rows)
     seen, chosen = _prints(found)
-    place = kind.sample(judge)
+    place = kind.searched(judge)
     pairs = _near(kind, seen, kind.fingerprints(judge, place), farthest)
     for left, right, distance in zip(pairs.left, pairs.right, pairs.distance, strict=True):
         if found.is_kept[chosen[left]]:
@@ -97,7 +97,7 @@ def near_judges(found: Removal, judge: Rows, farthest: float | None) -> None:
 def _prints(found: Removal) -> tuple[Any, np.ndarray]:
     """Fingerprints of what is left, and which rows they are of."""
     kind = report.kind_of(found.rows)
-    sampled = kind.sample(found.rows)
+    sampled = kind.searched(found.rows)
     chosen = sampled[found.is_kept[sampled]]
     whole = kind.fingerprints(found.rows, sampled)
     return kind.taken(whole, np.flatnonzero(found.is_kept[sampled])), chosen
@@ -141,7 +141,7 @@ def tell(found: Removal, note: Note) -> None:
                 whom = "another train row" if other == split else f"a {other} row"
                 note(f"{len(some)} {split} rows that {what} {whom} are removed, such as {some[0]['row']}"
                      f" for {some[0]['for']}")  # fmt: skip
-    looked = len(report.kind_of(found.rows).sample(found.rows))
+    looked = len(report.kind_of(found.rows).searched(found.rows))
     if looked < found.rows.num_rows:
         note(f"near duplicates were looked for among {looked} of {found.rows.num_rows} {split} rows")
 

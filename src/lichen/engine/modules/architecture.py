@@ -124,7 +124,7 @@ def expected(net: str) -> dict[str, Any]:
     if ":" in net:
         return {}
     says = getattr(find.load(find.net_module(net)), "expected", None)
-    return says(net.partition("/")[2]) if says and "/" in net else {}
+    return says(net.partition("/")[2]) if says else {}
 
 
 def shape_to(module: nn.Module, arrays: Mapping[str, Array]) -> nn.Module:

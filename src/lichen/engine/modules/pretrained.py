@@ -21,7 +21,8 @@ HEADS = ("head", "fc", "linear", "classifier", "_fc", "head.fc", "head.l")
 """What the last layer is called here and in the libraries that weights come from."""
 COUNTER = "num_batches_tracked"
 """Older files lack batch-norm's counters; nothing is computed from them."""
-KNOWN_PICKLES = {"579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"}
+KNOWN_PICKLES = {"579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+                 "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"}  # fmt: skip
 """SHA-256 of files in torch's old format that are known to hold tensors only."""
 
 

@@ -24,9 +24,12 @@ class Average:
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
+        shared: dict[int, Tensor] = {}  # a matrix with two names has one average
         self.tensors: dict[str, Tensor] = {
-            name: tensor.detach().clone() for name, tensor in moving(module).items()
-        }
+            name: shared.setdefault(tensor.data_ptr(), tensor.detach().clone()) if tensor.numel()
+            else tensor.detach().clone()
+            for name, tensor in moving(module).items()
+        }  # fmt: skip
         parameters = {
             name: parameter for name, parameter in module.named_parameters() if name in self.tensors
         }
