@@ -7,8 +7,10 @@ python docs/generate.py --check   says what is out of date, exit 1
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +43,10 @@ def pages() -> dict[Path, str]:
         found[REFERENCE / "steps" / f"{address}.md"] = step_page(read)
     for address in find.shelf("studies"):
         found[REFERENCE / "studies" / f"{address}.md"] = study_page(signature.of("studies", address))
-    found[REFERENCE / "nets.md"] = shelf_page("nets", "What `net:` takes. A file may serve several names.")
+    nets = shelf_page(
+        "nets", "What `net:` takes. A file may serve several names; `net_options:` takes what follows."
+    )
+    found[REFERENCE / "nets.md"] = nets + "".join(net_section(*one) for one in find.shelf("nets").items())
     found[REFERENCE / "tasks.md"] = shelf_page("tasks", "What `task:` takes.")
     found[REFERENCE / "command-line.md"] = command_page()
     found[REFERENCE / "README.md"] = contents()
@@ -152,6 +157,25 @@ def shelf_page(shelf: str, intro: str) -> str:
         rows.append(f"| `{address}` | {find.caption(path)} | {names} |")
     return "\n".join(
         [f"# {shelf}", "", intro, "", "| name | what it is | variants |", "|---|---|---|", *rows, ""]
+    )
+
+
+def net_section(address: str, path: Path) -> str:
+    """What the builder of a net takes beside the shapes and the variant that its name says."""
+    parts = ast.parse(path.read_text()).body
+    build = next(part for part in parts if isinstance(part, ast.FunctionDef) and part.name == "build")
+    rows = [
+        f"| `{taken.arg}` | {f'`{ast.unparse(given)}`' if given else 'required'} | "
+        f"{ast.unparse(taken.annotation).replace('|', 'or') if taken.annotation else '-'} |"
+        for taken, given in zip(build.args.kwonlyargs, build.args.kw_defaults, strict=True)
+        if taken.arg not in ("in_shape", "num_outputs", "variant")
+    ]
+    if not rows:
+        return ""
+    doc = (ast.get_docstring(build) or "").partition("Args:\n")[2].partition("\n\n")[0]
+    said = ["", "```text", textwrap.dedent(doc).rstrip(), "```"] if doc else []
+    return "\n".join(
+        ["", f"## {address}", "", "| option | default | takes |", "|---|---|---|", *rows, *said, ""]
     )
 
 

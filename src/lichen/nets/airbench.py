@@ -88,5 +88,10 @@ def build(
     num_outputs: int,
     widths: list[int] | tuple[int, ...] = (64, 256, 256),
 ) -> nn.Module:
+    """A fresh net.
+
+    Args:
+        widths: channels of the three blocks.
+    """
     channels, height, breadth = in_shape
     return Airbench(channels, min(height, breadth), num_outputs, list(widths))

@@ -119,6 +119,11 @@ def _stage(fan_in: int, width: int, num_blocks: int, stride: int) -> nn.Sequenti
 
 
 def build(*, in_shape: tuple[int, int, int], num_outputs: int, depth: int = 20) -> nn.Module:
+    """A fresh net.
+
+    Args:
+        depth: layers, 6 n + 2: the variants are 20, 32, 44, 56 and 110.
+    """
     if depth < 8 or (depth - 2) % 6:
         raise OptionError(f"the depth must be 6 n + 2, such as 20, 32 or 56; it is {depth}")
     return ResNet(in_shape[0], num_outputs, (depth - 2) // 6)

@@ -38,4 +38,10 @@ def build(
     widths: list[int] | tuple[int, ...] = (32, 64, 128),
     dense: int = 128,
 ) -> nn.Module:
+    """A fresh net.
+
+    Args:
+        widths: channels of the three convolutions.
+        dense: width of the layer before the head.
+    """
     return CNN(in_shape, num_outputs, list(widths), dense)

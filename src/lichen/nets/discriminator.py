@@ -55,4 +55,9 @@ class Discriminator(nn.Module):
 
 
 def build(*, in_shape: tuple[int, int, int], num_outputs: int, width: int = 32) -> nn.Module:
+    """A fresh net.
+
+    Args:
+        width: channels of the first convolution; later ones have up to four times as many.
+    """
     return Discriminator(in_shape, num_outputs, width)

@@ -97,6 +97,12 @@ class Generator(nn.Module):
 def build(
     *, in_shape: tuple[int, int], image_shape: list[int] | tuple[int, ...] = (1, 28, 28), width: int = 32
 ) -> nn.Module:
+    """A fresh net.
+
+    Args:
+        image_shape: (C, H, W) of what is made; `generate.gan` gives it.
+        width: channels at full size; smaller maps have up to four times as many.
+    """
     channels, height, breadth = image_shape
     if height != breadth or height < SMALLEST:
         raise OptionError(f"a generator makes squares of side {SMALLEST} or more, not {height}x{breadth}")

@@ -51,4 +51,11 @@ def build(
     activation: Literal["relu", "gelu", "tanh", "sigmoid"] = "relu",
     norm: Literal["none", "layer"] = "none",
 ) -> nn.Module:
+    """A fresh net.
+
+    Args:
+        width: of every hidden layer.
+        depth: hidden layers.
+        norm: layer: a layer norm before each activation.
+    """
     return MLP(prod(in_shape), num_outputs, width, depth, activation, norm)

@@ -54,4 +54,11 @@ def build(
     dense: int = 512,
     norm: Literal["none", "layer"] = "none",
 ) -> nn.Module:
+    """A fresh net.
+
+    Args:
+        widths: channels of the three convolutions.
+        dense: width of the layer before the head.
+        norm: layer: norms before each activation.
+    """
     return Nature(in_shape, num_outputs, list(widths), dense, norm)

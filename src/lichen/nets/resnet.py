@@ -84,5 +84,11 @@ def build(
     blocks: list[int] | tuple[int, ...] = (2, 2, 2, 2),
     width: int = 64,
 ) -> nn.Module:
+    """A fresh net.
+
+    Args:
+        blocks: of each of the four stages.
+        width: channels of the first stage; each later one has twice as many.
+    """
     channels, height, breadth = in_shape
     return ResNet(channels, num_outputs, list(blocks), width, is_small=min(height, breadth) < SMALL_SIDE)
