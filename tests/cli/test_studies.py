@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lichen.cli.studies import _mapping
+from lichen.cli.studies import VERBS, _mapping
 from lichen.studies import compress
 
 
@@ -12,6 +12,11 @@ def test_a_mapping_is_read_as_pairs_or_as_yaml():
     wanted = {"speedup": 4, "size_bytes": 2e6}
     assert _mapping("speedup=4,size_bytes=2e6") == _mapping("{speedup: 4, size_bytes: 2e6}") == wanted
     assert _mapping("speedup=4, size_bytes=2e6") == wanted
+
+
+def test_a_truth_is_read_as_recipes_have_it():
+    ((_, keywords),) = [flag for flag in VERBS["fidelity"].arguments if flag[0] == ("--inception",)]
+    assert [keywords["type"](said) for said in ("true", "false", "perhaps")] == [True, False, "perhaps"]
 
 
 @pytest.mark.parametrize(("words", "code", "said"), [

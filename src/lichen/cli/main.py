@@ -100,7 +100,7 @@ class _Top(_Parser):
         found = {title: _verbs_of(family) for family, (title, _) in FAMILIES.items()}
         lines = [
             f"{title}\n"
-            + "".join(f"  {word:11s} {verb.summary.rstrip('.')}\n" for word, verb in family.items())
+            + "".join(f"{_column(word)} {verb.summary.rstrip('.')}\n" for word, verb in family.items())
             for title, family in found.items()
         ]
         return (
@@ -109,6 +109,11 @@ class _Top(_Parser):
             + "\nEvery verb takes --json, --store FOLDER and --help.\n"
             + "Start here: lichen new FOLDER; lichen run recipe.yaml\n"
         )
+
+
+def _column(word: str) -> str:
+    """A verb in its column; what follows one that is too long stands in the next line."""
+    return f"  {word:11s}" if len(word) <= 11 else f"  {word}\n  {'':11s}"
 
 
 class _Help(argparse.HelpFormatter):

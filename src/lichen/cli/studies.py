@@ -30,7 +30,7 @@ def _answer(given: Namespace) -> Answer:
 
 
 def _flag(name: str, option: Option) -> tuple[tuple[str, ...], dict[str, Any]]:
-    kinds = {"int": int, "float": float, "dict": _mapping}
+    kinds = {"int": int, "float": float, "dict": _mapping, "bool": _plain}
     keywords: dict[str, Any] = {
         "type": _listed if option.is_list else kinds.get(option.kind, str),
         "help": f"{_wanted(option)} (default {option.default})",
@@ -52,6 +52,13 @@ def _mapping(text: str) -> dict[str, Any]:
     found = recipefile.plain(whole, text)
     assert isinstance(found, dict)
     return found
+
+
+def _plain(text: str) -> Any:
+    """`true` as recipes mean it; what is no truth is refused by name later."""
+    from lichen.core import recipefile
+
+    return recipefile.plain(text, text)
 
 
 def _listed(text: str) -> list[Any]:
