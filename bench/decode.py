@@ -59,9 +59,10 @@ def lichen_side(name: str, threads: int, count: int) -> Any:
     """() -> tokens, by the net itself or by its program."""
     import torch
 
-    from lichen.engine.decode import Decoder, Sampling, Written
+    from lichen.engine.decode import Decoder, Written
     from lichen.engine.modules import rounding
     from lichen.engine.programs import gptfile, runtimes
+    from lichen.engine.sampling import Sampling
 
     torch.set_num_threads(threads)
     module = net()

@@ -1,8 +1,8 @@
 """games: what the recipes of a board game, a maze, an arm and an arcade game learn, in CPU seconds.
 
-Each recipe's policy is learnt alone and then plays 200 episodes of test, on seeds that nobody trained or chose
-on: connect-four against random moves, and against an opponent that wins at once wherever it can; the others in
-the recipe's own environment. There is no peer here; `control.py` has those.
+Each recipe's policy is learnt alone and then plays 200 episodes of test, on seeds that nobody trained or
+chose on: connect-four against random moves, and against an opponent that wins at once wherever it can; the
+others in the recipe's own environment. There is no peer here; `control.py` has those.
 Needs: pip install 'lichen[boards,maze,mujoco,atari]'.
 """
 

@@ -13,7 +13,8 @@ from lichen.cli.values import VALUE, subject
 from lichen.core.errors import DataError, OptionError, UsageError
 
 if TYPE_CHECKING:
-    from lichen.engine.decode import Decoder, Prompt, Sampling
+    from lichen.engine.decode import Decoder, Prompt
+    from lichen.engine.sampling import Sampling
 
 STOPPED = 130
 """The exit code of what Ctrl-C ended, as shells have it."""
@@ -25,7 +26,8 @@ def chat(given: Namespace) -> Answer:
     A model that was taught conversations answers each line, and remembers those before; plainly asked, it
     goes on from each. In JSON every line is a conversation of its own.
     """
-    from lichen.engine.decode import Decoder, Sampling
+    from lichen.engine.decode import Decoder
+    from lichen.engine.sampling import Sampling
 
     if given.max_tokens < 1:
         raise OptionError(f"`--max-tokens` must be 1 at least, not {given.max_tokens}")

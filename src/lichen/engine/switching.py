@@ -19,9 +19,10 @@ from lichen.core.digest import short
 from lichen.core.errors import AdapterError, NotFoundError, UsageError, nearest
 from lichen.core.model import Model
 from lichen.engine import decode
-from lichen.engine.decode import Decoder, Prompt, Sampling
+from lichen.engine.decode import Decoder, Prompt
 from lichen.engine.inputs import feeds
 from lichen.engine.modules import backend
+from lichen.engine.sampling import Sampling
 from lichen.engine.task import task_of
 from lichen.engine.training import adapters, merging, supervised
 

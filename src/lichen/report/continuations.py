@@ -15,8 +15,9 @@ from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.scores import Scores
 from lichen.data import conversations, draws
-from lichen.engine.decode import Decoder, Prompt, Sampling
+from lichen.engine.decode import Decoder, Prompt
 from lichen.engine.inputs import feeds
+from lichen.engine.sampling import Sampling
 from lichen.engine.training import execution
 from lichen.engine.training.execution import Execution
 from lichen.report import figures

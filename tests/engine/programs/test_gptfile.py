@@ -6,10 +6,11 @@ import torch
 from languages import drawn
 
 from lichen.core.errors import UsageError
-from lichen.engine.decode import Decoder, Sampling
+from lichen.engine.decode import Decoder
 from lichen.engine.modules import backend, rounding
 from lichen.engine.programs import executables, gptfile, runtimes
 from lichen.engine.programs import teller as teller_room
+from lichen.engine.sampling import Sampling
 
 NETS = [
     {}, {"num_kv_heads": 1}, {"mlp": "swiglu", "qk_norm": False}, {"is_tied": True, "mlp": "swiglu"},

@@ -14,7 +14,8 @@ import torch
 from lichen.core.errors import GateError
 from lichen.core.model import Model
 from lichen.data.tokenizer import PAD
-from lichen.engine.decode import Decoder, Sampling
+from lichen.engine.decode import Decoder
+from lichen.engine.sampling import Sampling
 from lichen.engine.training import adapters
 
 CONTINUED, TOLD = 4, 8

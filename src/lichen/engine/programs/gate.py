@@ -16,10 +16,11 @@ from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.data import encoder, pictures, png
 from lichen.engine import answer
-from lichen.engine.decode import Decoder, Sampling
+from lichen.engine.decode import Decoder
 from lichen.engine.inputs import feeds
 from lichen.engine.programs import executorchfile, onnxfile, torchfile
 from lichen.engine.programs.parity import Reference
+from lichen.engine.sampling import Sampling
 
 BATCHES = (32, 7, 2, 1)
 """Rows asked about at once; a graph that was traced with so many may answer no other number. Many rows first:
