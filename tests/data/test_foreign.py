@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import tokenizers
+import translations
 from languages import llama_folder
 
 import lichen as li
 from lichen.core.errors import DataError, UsageError
-from lichen.data import foreign, packing, tokenizer
+from lichen.data import foreign, packing, pairing, tokenizer
 from lichen.engine.language import llamafolder
 
 STORIES = Path(os.environ.get("LICHEN_DATA", "/nowhere")) / "pretrained" / "stories260k"
@@ -112,3 +113,6 @@ def test_the_space_before_pieces_is_no_byte_of_the_text(tmp_path):
     told = packing.Packs(data.rows("train"), tokenizer.of(model.assets["tokenizer"]), 7).targets
     for number, text in enumerate(data.rows("train").texts):
         assert told[..., 1][told[..., 0] == number].sum() == len(text.encode())
+    both = translations.pairs(40, validation=0.0, test=0.0).rows("train")
+    bytes_NT = pairing.Pairs(both, tokenizer.of(model.assets["tokenizer"]), 200).targets
+    assert bytes_NT.clip(0).sum(1).tolist() == [len(text.encode()) for text in both.wanted]

@@ -291,3 +291,25 @@ def test_a_frozen_batch_norm_keeps_its_figures():
     fit(module, Numbers(), Settings(epochs=1), objective=objective, run=Quiet())
     changed = {name for name, data in digest(module).items() if data != before[name]}
     assert changed == {"5.weight", "5.bias"}
+
+
+def test_a_callback_that_stops_at_the_best_epoch_keeps_it():
+    values, run, seen = iter([0.5, 0.8, 0.95]), Quiet(), []
+
+    def measure(module):
+        seen.append(digest(module))
+        return {"accuracy": next(values)}
+
+    judge = Judge(measure=measure, headline="accuracy")
+    weights, _ = trained(run, Settings(epochs=7, patience=3), judge=judge,
+                         callback=lambda figures: figures["accuracy"] >= 0.9)  # fmt: skip
+    assert len(seen) == 3 and weights == seen[-1]
+    assert run.decisions["stop"] == {"epoch": 3, "best": 3}
+
+
+def test_a_first_figure_that_is_no_number_is_beaten_by_any():
+    values = iter([math.nan, 0.8, 0.7, 0.7, 0.7])
+    judge = Judge(measure=lambda module: {"accuracy": next(values)}, headline="accuracy")
+    run = Quiet()
+    trained(run, Settings(epochs=5, patience=2), judge=judge)
+    assert run.decisions["stop"] == {"epoch": 4, "best": 2}

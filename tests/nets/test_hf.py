@@ -5,6 +5,7 @@ import torch
 
 from lichen.core.errors import NotFoundError, UsageError
 from lichen.engine.modules import architecture
+from lichen.engine.training import telling
 
 pytestmark = pytest.mark.slow  # the library takes long to import
 KINDS = ["gpt2", "qwen2", "llama"]
@@ -77,3 +78,28 @@ def test_what_is_no_language_model_is_named():
         made("gtp2")
     with pytest.raises(UsageError, match="must take attention_mask, position_ids"):
         made("bloom", config={"hidden_size": 16, "n_layer": 1, "n_head": 2, "vocab_size": 60})
+
+
+CONFIG = {"hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+          "head_dim": 32, "intermediate_size": 64, "vocab_size": 60, "max_position_embeddings": 24,
+          "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "size", "options", "by_head"), [
+    ("gpt2", 60, {}, True),
+    ("gpt2", 60, {"blank": 7}, False),
+    ("gpt2", 61, {"blank": 60}, False),
+    ("granite", 60, {"config": {**CONFIG, "logits_scaling": 8.0}}, False),
+    ("gemma2", 60, {"config": {**CONFIG, "final_logit_softcapping": 30.0}}, False),
+    ("gemma2", 60, {"config": {**CONFIG, "final_logit_softcapping": None}}, True),
+])  # fmt: skip
+@torch.no_grad()
+def test_losses_are_those_of_the_logits_that_are_told(kind, size, options, by_head):
+    torch.manual_seed(0)
+    net, x = architecture.build(f"hf/{kind}", options, (24, size), 0).eval(), tokens()
+    told = x.roll(-1, 1)
+    told[0, 3:6] = 7
+    told[1, 4] = 0
+    expected = torch.nn.functional.cross_entropy(net(x)[told != 0], told[told != 0], reduction="none")
+    torch.testing.assert_close(telling.losses(net, x, told), expected, atol=1e-5, rtol=1e-5)
+    assert net.tells_by_head == by_head

@@ -1,12 +1,16 @@
 """beside: differences on the same rows, to the first; what is not to be compared is refused by name."""
 
+import json
+
+import languages
 import numpy as np
 import pytest
 
 import lichen as li
 from lichen.core import session
 from lichen.core.errors import UsageError
-from lichen.data import arrays
+from lichen.core.scoring import Judge
+from lichen.data import arrays, chat
 from lichen.engine.scores import intervals
 from lichen.report import beside, findings, page, questions
 
@@ -79,3 +83,23 @@ def test_the_report_of_each_shows_the_table(life):
         assert all(point.words in text for point in found.points) and "paired row by row" in text
         assert 'id="beside"' in page.html(gathered)
         assert "lichen beside" not in questions.questions(gathered)
+
+
+def test_models_that_read_unequally_much_of_a_text_are_not_compared(tmp_path):
+    """Answers are cut where a model's tokens end; their bits are then of other words."""
+    with li.opened(tmp_path / ".lichen"):
+        words = " ".join(languages.WORDS)
+        (tmp_path / "chats").mkdir()
+        rows = [json.dumps({"prompt": f"say {row}", "answer": f"{words} {row}"}) for row in range(20)]
+        (tmp_path / "chats" / "train.jsonl").write_text("\n".join(rows))
+        data = li.load(str(tmp_path / "chats"), prompt="prompt", answer="answer", validation=0.5, test=0.0)
+        judge = Judge(session.current(), data)
+        for max_tokens in (60, 60, 40):
+            model = languages.drawn(max_tokens=max_tokens)
+            template = chat.plain(model.assets["tokenizer"])
+            told = model.with_weights(model.weights(), assets={**model.assets, "template": template})
+            if max_tokens == 60:
+                judge.score(told)
+            else:
+                with pytest.raises(UsageError, match="same parts of the texts"):
+                    judge.score(told)

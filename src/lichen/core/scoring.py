@@ -32,12 +32,29 @@ class Judge:
     def __init__(self, session: Session, data: Value) -> None:
         self.session, self.data = session, data
         self.evaluate = step.by_address("assess.evaluate")
+        self.told: Any = None
 
     def score(self, value: Value) -> Scored:
+        """
+        Raises:
+            UsageError: it tells more or less of the texts than those that were scored before.
+        """
         values = calling.bind(self.evaluate.signature, (value, self.data), {})
         scores = fields_of(calling.execute(self.evaluate, values, {}, self.session))[""]
         assert isinstance(scores, Scores)
+        self._require_same(value, scores)
         return Scored(value, scores, scores.answers()["outcome"].numpy().astype("float64"))
+
+    def _require_same(self, value: Value, scores: Scores) -> None:
+        """Rows are paired, so they must be the same; of texts a model with less room may tell fewer bytes."""
+        told = scores.answers().get("num_bytes")
+        if told is None:
+            return
+        told_N = told.numpy().tolist()
+        if self.told is not None and self.told != told_N:
+            raise UsageError(f"{value!r} tells other parts of the texts than what it is compared with",
+                             hint="models that are compared take the same max_tokens")  # fmt: skip
+        self.told = told_N
 
 
 def data_of(value: Value, data: Value | None, session: Session) -> Value:

@@ -53,7 +53,9 @@ class Pairs(Numbered):
     def targets(self) -> np.ndarray:
         sizes_V = np.array([len(data) for data in self.tokenizer.bytes_of], np.int32)
         told_NT = halves(self.whole())[1][:, 1:]
-        return np.where(told_NT != PAD, sizes_V[told_NT], -1)
+        found_NT = np.where(told_NT != PAD, sizes_V[told_NT], -1)
+        found_NT[found_NT[:, 0] > 0, 0] -= self.tokenizer.num_before
+        return found_NT
 
     @property
     def wanted(self) -> list[str]:

@@ -8,6 +8,7 @@ the rate.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -180,11 +181,10 @@ def _ends(job: Job, trainee: Trainee) -> bool:
     counters["history"].append(figures)
     counters.update(loss_sum=0.0, num_rows=0)
     job.run.emit("history", **figures)
-    if job.callback and agreed(lambda: _told(job, figures)):
-        return _stop(job, trainee, epoch)
+    is_enough = bool(job.callback) and agreed(lambda: _told(job, figures))
     if job.judge and job.settings.patience is not None:
-        return _waited_long(job, trainee, figures[job.judge.headline], epoch)
-    return False
+        is_enough |= _waited_long(job, trainee, figures[job.judge.headline], epoch)
+    return is_enough and _stop(job, trainee, epoch)
 
 
 def _told(job: Job, figures: dict[str, Any]) -> bool:
@@ -210,14 +210,13 @@ def _judged(job: Job, trainee: Trainee) -> dict[str, float]:
 
 
 def _waited_long(job: Job, trainee: Trainee, value: float, epoch: int) -> bool:
+    """Keeps the weights if they are the best so far, and says whether none were for `patience` epochs."""
     assert job.judge is not None and job.settings.patience is not None
     best = trainee.counters["best_value"]
     sign = 1 if job.judge.higher_is_better else -1
-    if best is None or sign * value > sign * best:
+    if best is None or math.isnan(best) or sign * value > sign * best:
         trainee.keep_best(value, epoch)
-    if epoch - trainee.counters["best_epoch"] >= job.settings.patience:
-        return _stop(job, trainee, epoch)
-    return False
+    return bool(epoch - trainee.counters["best_epoch"] >= job.settings.patience)
 
 
 def _stop(job: Job, trainee: Trainee, epoch: int) -> bool:

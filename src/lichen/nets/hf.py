@@ -22,6 +22,7 @@ from lichen.core.errors import NotFoundError, UsageError, missing_package, neare
 TAKES = "tokens"
 PAD = 0
 HEAD_WIDTH = 64
+LARGE = 1000.0
 NEEDED = ("attention_mask", "position_ids", "past_key_values")
 """What a model must take, so that documents can lie side by side and keys and values be kept."""
 
@@ -76,8 +77,34 @@ class Hf(nn.Module):
         self.head = made.get_output_embeddings()
         self.whole: tuple[Any, ...] = (made,)
         """What tells tokens: the library may do more between body and head. Its parts are those above."""
+        self._by_head: bool | None = None
         if num_outputs:
             self.whole, self.head = (), nn.Linear(self.body.config.hidden_size, num_outputs)
+
+    @property
+    def tells_by_head(self) -> bool:
+        """Whether logits are the head's own: numbers as they are, nothing scaled or bent after it."""
+        if self._by_head is None:
+            self._by_head = self.blank is None and (not self.whole or self._is_bare())
+        return self._by_head
+
+    @torch.no_grad()
+    def _is_bare(self) -> bool:
+        """Asks the library about features so large that whatever bends them shows."""
+        found = []
+
+        def enlarge(_part: nn.Module, _given: Any, said: Any) -> Any:
+            said.last_hidden_state = LARGE * said.last_hidden_state
+            found.append(said.last_hidden_state)
+            return said
+
+        hook = self.body.register_forward_hook(enlarge)
+        try:
+            number_BT = torch.full((1, 2), self.end, device=next(self.parameters()).device)
+            logits_BTV = self.whole[0](input_ids=number_BT, use_cache=False).logits
+        finally:
+            hook.remove()
+        return torch.allclose(logits_BTV.float(), self.head(found[0]).float(), rtol=1e-2, atol=1e-3)
 
     def cache(self, room: int) -> Cache:
         """An empty cache; it grows as it needs to."""

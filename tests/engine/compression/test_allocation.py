@@ -123,3 +123,16 @@ def test_a_net_that_is_fast_enough_stays_whole(gain, speedup):
         loss=lambda slim: tried.append(slim) or 0.0, gain_of=lambda slim: gain,
     )  # fmt: skip
     assert kept and allocation.gone(groups, kept) == {} and not tried
+
+
+def test_a_loss_that_moves_the_figures_of_norms_moves_none_of_the_net():
+    module = net()
+    groups = allocation.own(pruning.rank(module, SHAPE, "group_norm"))[:1]
+    before = {name: buffer.clone() for name, buffer in module.named_buffers()}
+
+    def loss(some):
+        some.train()(torch.randn(8, *SHAPE))
+        return 1.0
+
+    allocation.alternatives(module, SHAPE, groups, Planted(), round_to=8, loss=loss)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in module.named_buffers())

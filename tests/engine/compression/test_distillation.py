@@ -9,6 +9,7 @@ from lichen.core.errors import UsageError
 from lichen.engine.compression import distillation
 from lichen.engine.compression.distillation import Lessons, Student
 from lichen.engine.task import task_of
+from lichen.engine.training import optimizers
 
 TASK = task_of("image_classification")
 ASSETS = {"mean": [0.0] * 3, "std": [1.0] * 3}
@@ -84,3 +85,13 @@ def test_nets_without_maps_of_equal_size_are_told_so():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(192, 4))
     with pytest.raises(UsageError, match="feature maps of equal size"):
         Student(flat, Net(2), Lessons(share=0.5, features="attention"), (3, 8, 8))
+
+
+def test_a_students_head_learns_as_a_head_does():
+    """Matrices within go along orthogonal directions; the head does not, wrapped or not."""
+    net = Net(2)
+    student, found = Student(net, Net(6), Lessons(share=0.5), (3, 8, 8)), []
+    for module in (net, student):
+        groups = optimizers.build(module, name="muon_adamw", rate=0.01, weight_decay=0.1).param_groups
+        found.append({id(own) for group in groups if group["is_orthogonal"] for own in group["params"]})
+    assert found[0] == found[1] and id(net.head.weight) not in found[1] and id(net.second.weight) in found[1]

@@ -129,3 +129,11 @@ def test_taylor_keeps_the_channels_that_the_loss_needs():
 def test_what_cannot_be_reached_is_refused_with_what_can():
     with pytest.raises(UsageError, match=r"can be pruned \d+\.\d+ times at most; speedup is 10000"):
         pruning.prune(net("mlp", (1, 8, 8)), (1, 8, 8), speedup=1e4, importance="group_norm")
+
+
+def test_what_a_net_keeps_frozen_stays_frozen():
+    module = net("airbench", (3, 32, 32))
+    before = {name: one.requires_grad for name, one in module.named_parameters()}
+    slim = pruning.without(module, (3, 32, 32), {})
+    assert not all(before.values())
+    assert {name: one.requires_grad for name, one in slim.named_parameters()} == before

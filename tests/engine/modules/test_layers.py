@@ -77,3 +77,13 @@ def test_norms_without_weights_of_their_own_keep_their_figures_too(scope):
     layers.set_modes(planted)
     planted(torch.randn(8, 3, 4, 4))
     assert planted[0].num_batches_tracked == 1
+
+
+def test_a_head_that_is_tied_to_the_tokens_is_the_head():
+    module = architecture.build("seq2seq", {"depth": 2, "width": 32}, (8, 20), 0)
+    found = layers.layers(module)
+    assert module.head.weight is module.tokens.weight and found[-1] == ["tokens.weight"]
+    assert sorted(name for names in found for name in names) == sorted(dict(module.named_parameters()))
+    assert layers.scales(module, 0.5)["tokens.weight"] == 1.0
+    layers.freeze(module, "body")
+    assert [name for name, one in module.named_parameters() if one.requires_grad] == ["tokens.weight"]

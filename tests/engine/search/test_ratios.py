@@ -8,12 +8,14 @@ import torch
 
 import lichen as li
 from lichen.core import session
+from lichen.core.array import Array
 from lichen.core.errors import UsageError
 from lichen.data import environments
 from lichen.engine.compression import allocation, pruning
 from lichen.engine.modules import architecture, backend, macs
 from lichen.engine.search import games, ratios
 from lichen.engine.search.moves import level_of
+from lichen.engine.task import task_of
 
 SHAPE = (3, 16, 16)
 
@@ -114,3 +116,40 @@ def test_what_cannot_be_met_and_what_is_not_stored_are_refused(here):
         world(here, speedup=100.0)
     with session.using(session.Session()), pytest.raises(UsageError, match="store"):
         games.held("0" * 64)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_what_costs_most_error_is_worth_least(here, higher, monkeypatch):
+    """A choice that keeps all channels is the best one, whether the headline rises or falls with it."""
+    game = game_in(world(here))
+    game.sign = 1.0 if higher else -1.0
+    monkeypatch.setattr(game, "_answers", lambda levels, places: (np.array([sum(levels)]), places))
+    monkeypatch.setattr(game, "task", Headline(higher))
+    wide, slim = ((level,) * game.num_places for level in (game.num_levels - 1, 0))
+    assert game.tried(wide) > game.tried(slim)
+    assert game.outcome(wide, 0).mean() > game.outcome(slim, 0).mean()
+
+
+def test_the_sign_is_that_of_the_task(here):
+    assert game_in(world(here)).sign == 1.0
+    ranked = task_of("ordinal_regression")
+    assert not ranked.higher_is_better
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ratios, "task_of", lambda name: ranked)
+        ratios.game_of.cache_clear()
+        assert game_in(world(here, num_rows=41)).sign == -1.0
+
+
+class Headline:
+    """A figure that is the better the wider a net is, as an accuracy or as an error."""
+
+    headline = "figure"
+
+    def __init__(self, higher):
+        self.higher = higher
+
+    def figures(self, outputs, _targets):
+        return {"figure": float(outputs[0] if self.higher else -outputs[0])}
+
+    def score(self, outputs, targets):
+        return {}, {"outcome": Array.of(np.array([self.figures(outputs, targets)["figure"]], np.float32))}

@@ -71,7 +71,8 @@ def alternatives(
     round_to: int, loss: Loss,
 ) -> list[list[Alternative]]:  # fmt: skip
     """Per group the widths that are worth their harm, the whole one first."""
-    shapes, before = latency.shapes_of(module, image_shape), loss(module)
+    shapes = latency.shapes_of(module, image_shape)
+    before = loss(pruning.without(module, image_shape, {}))  # of a copy, for it moves the figures of norms
     found = []
     for group in groups:
         whole_ms = latency.total_ms(touched(group, shapes, len(group.importance_C)).values(), table)

@@ -160,6 +160,9 @@ def without(module: nn.Module, image_shape: Sequence[int], gone: Mapping[str, Se
         layer = layers[name]
         prune_outputs = graph.get_pruner_of_module(layer).prune_out_channels
         graph.get_pruning_group(layer, prune_outputs, list(channels)).prune()
+    learns = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
+    for name, parameter in slim.named_parameters():
+        parameter.requires_grad_(learns[name])
     return slim
 
 

@@ -23,15 +23,20 @@ SCOPES = ("none", "norms", "stem", "half", "body")
 
 
 def layers(module: nn.Module) -> list[list[str]]:
-    """Names of the parameters of each layer, first to last; the head is the last."""
+    """Names of the parameters of each layer, first to last; the head is the last.
+
+    What the head shares with a layer, as with the table of tokens, is the head's.
+    """
     parts = [part for part in _parts(module) if part != "head"]
     while len(_joined(module, parts)) + 1 < ENOUGH and (widest := _widest(module, parts)) is not None:
         place = parts.index(widest)
         opened = [f"{widest}.{name}" for name in _parts(module.get_submodule(widest))]
         parts[place : place + 1] = opened
-    found = _joined(module, parts)
-    head = [name for name, _ in module.named_parameters() if name.startswith("head.")]
-    return [*found, head] if head else found
+    named = list(module.named_parameters(remove_duplicate=False))
+    last = {id(parameter) for name, parameter in named if name.startswith("head.")}
+    head = [name for name, parameter in module.named_parameters() if id(parameter) in last]
+    found = [[name for name in names if name not in head] for names in _joined(module, parts)]
+    return [names for names in [*found, head] if names]
 
 
 def scales(module: nn.Module, decay: float, parts: Mapping[str, float] | None = None) -> dict[str, float]:

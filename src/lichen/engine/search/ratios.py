@@ -87,6 +87,7 @@ class Game(Ledger):
     ) -> None:  # fmt: skip
         super().__init__()
         self.task, self.assets = task_of(model.task), model.assets
+        self.sign = 1.0 if self.task.higher_is_better else -1.0
         self.shape, self.module = feeds.shape(model.assets), backend.module_of(model)
         self.shapes = latency.shapes_of(self.module, self.shape)
         self.groups = groups_of(self.module, self.shape)
@@ -154,12 +155,12 @@ class Game(Ledger):
         return np.array(told, np.float32)
 
     def tried(self, levels: Levels) -> float:
-        return self.task.figures(*self._answers(levels, self.chosen))[self.task.headline]
+        return self.sign * self.task.figures(*self._answers(levels, self.chosen))[self.task.headline]
 
     def outcome(self, levels: Levels, seed: int) -> np.ndarray:
         """Of the rows that did not choose; nothing here depends on a seed."""
         _, answers = self.task.score(*self._answers(levels, self.others))
-        return answers["outcome"].numpy().astype(np.float64)
+        return self.sign * answers["outcome"].numpy().astype(np.float64)
 
     def _answers(self, levels: Levels, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Outputs (N, K) of the narrowed net, and the targets."""

@@ -66,9 +66,10 @@ def losses(module: nn.Module, x_BT: Tensor, told_BT: Tensor) -> Tensor:
 def heard(module: nn.Module, x_BT: Tensor, told_BT: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor, int]:
     """What makes logits of features, the features (Q, D) of places that tell something, and logits of each.
 
-    A net that is wrapped, as for several processes, gives logits at once.
+    A net that is wrapped, as for several processes, gives logits at once, and so does one that does more to
+    its features than its head.
     """
-    if not hasattr(module, "features"):
+    if not hasattr(module, "features") or not getattr(module, "tells_by_head", True):
         outputs_QV = module(x_BT)[told_BT != PAD]
         return nn.Identity(), outputs_QV, outputs_QV.shape[-1]
     features_BTD = cast("Callable[[Tensor], Tensor]", module.features)(x_BT)

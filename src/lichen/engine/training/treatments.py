@@ -21,6 +21,8 @@ BESIDE = {
     "muon_adamw": {"head": 0.02, "table": 0.1, "vector": 0.01},
 }
 """Rates of what SGD, or AdamW, steps beside Muon; tokens come seldom, so their table's is high."""
+WRAPPED = "net."
+"""What names begin with in a net that learns within another, as a student does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,4 +105,4 @@ def groups_of(
 def _kind(name: str, parameter: Tensor) -> str:
     if parameter.ndim < 2:
         return "vector"
-    return "head" if name.startswith("head.") else "hidden"
+    return "head" if name.removeprefix(WRAPPED).startswith("head.") else "hidden"
