@@ -122,7 +122,7 @@ def _execution(
 def _train(job: Job, trainee: Trainee) -> None:
     net = _distributed(trainee.module)
     job.gradient = Gradient(
-        lambda x, y: loss_of(job, net, x, y), job.parameters, batch_size=_recorded_rows(job)
+        lambda x, y: loss_of(job, net, x, y), job.parameters, batch_size=_recorded_rows(job, trainee.module)
     )
     while trainee.step < job.total:
         fault = _epoch(job, trainee, net)
@@ -136,10 +136,13 @@ def _train(job: Job, trainee: Trainee) -> None:
     trainee.settle()
 
 
-def _recorded_rows(job: Job) -> int:
-    """Rows of the batches whose kernels are played again; 0: none."""
-    num_trained = sum(parameter.numel() for parameter in job.parameters)
-    is_small = job.device == "cpu" and job.execution.precision == "float32" and num_trained <= NUM_SMALL
+def _recorded_rows(job: Job, module: nn.Module) -> int:
+    """Rows of the batches whose kernels are played again; 0: none.
+
+    What is frozen counts, too: a tape holds all that a step computes.
+    """
+    size = sum(parameter.numel() for parameter in module.parameters())
+    is_small = job.device == "cpu" and job.execution.precision == "float32" and size <= NUM_SMALL
     return job.batches.batch_size if job.is_repeatable and is_small else 0
 
 
