@@ -591,11 +591,7 @@ class Bench:
         self.mode = mode
         self.num_grown = 0
         self.context = opened(folder / ".lichen", sinks=(self._note,))
-        self.enter()
-
-    def enter(self) -> None:
-        session = self.context.__enter__()
-        session.store.records.connection.execute("PRAGMA synchronous=OFF")  # no power cut is tested here
+        self.context.__enter__()
 
     def _note(self, event: dict) -> None:
         self.num_grown += event["kind"] == "note" and event["text"] == "grown"

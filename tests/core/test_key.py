@@ -217,7 +217,7 @@ def test_the_bar_catches(defect, bench, monkeypatch):
         plant(patch)
         bench.context.__exit__(None, None, None)
         bench.context = opened(bench.garden.folder.parent / ".other", sinks=(bench._note,))
-        bench.enter()
+        bench.context.__enter__()
         missed = [text.partition(" like ")[0] for text in stale(bench, chosen)]
     assert set(missed) >= set(expected)
 

@@ -146,14 +146,14 @@ static int synced(int fd, int (*real)(int)) {
   if (depth || !under_length) return real(fd);
   depth++;
   path_of_fd(fd, path);
+  int result = 0; /* of a watched file: nobody cuts the power, so nobody waits for the disk */
   if (is_watched(path)) {
     if (comes()) {
       if (how == FULL) { depth--; errno = ENOSPC; return -1; }
       die();
     }
     note("fsync", inode_of(path, fd), 0, NULL, 0, path, "");
-  }
-  int result = real(fd);
+  } else result = real(fd);
   depth--;
   return result;
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -90,9 +89,7 @@ def events(tmp_path, monkeypatch):
     """What happens in a run whose judge is the step above."""
     monkeypatch.setitem(step.REGISTERED, "assess.evaluate", evaluate)
     heard = []
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # what a power cut leaves is not asked here
-    with opened(tmp_path / ".lichen", sinks=(heard.append,)) as session:
-        session.store.records.connection.execute("PRAGMA synchronous=OFF")
+    with opened(tmp_path / ".lichen", sinks=(heard.append,)):
         yield heard
 
 

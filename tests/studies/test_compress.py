@@ -7,7 +7,6 @@ what is lost and what is gained is known; the two slow tests live the same with 
 from __future__ import annotations
 
 import json
-import os
 from contextlib import contextmanager
 from typing import Literal
 
@@ -88,10 +87,8 @@ def by_size(given, *, threads, limit_s=0.0):
 
 @contextmanager
 def toys(folder):
-    """A store in which a model was born, and the steps of this file; nothing waits for a disk."""
-    with pytest.MonkeyPatch.context() as patch, opened(folder / ".lichen") as session:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        session.store.records.connection.execute("PRAGMA synchronous=OFF")
+    """A store in which a model was born, and the steps of this file."""
+    with opened(folder / ".lichen") as session:
         yield session, born(), toy.rows()
 
 

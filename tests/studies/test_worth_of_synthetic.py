@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -91,8 +90,6 @@ def here(tmp_path_factory):
         opened(tmp_path_factory.mktemp("here") / ".lichen") as session,
     ):
         patch.setitem(step.REGISTERED, "assess.evaluate", evaluate)
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        session.store.records.connection.execute("PRAGMA synchronous=OFF")
         yield session
 
 

@@ -1,6 +1,5 @@
 """Synthetic rows of a table meet as many rows between real ones, of the same classes, for as many steps."""
 
-import os
 
 import numpy as np
 import pytest
@@ -68,8 +67,6 @@ def here(tmp_path_factory):
         opened(tmp_path_factory.mktemp("here") / ".lichen") as session,
     ):
         patch.setitem(step.REGISTERED, "assess.evaluate", evaluate)
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        session.store.records.connection.execute("PRAGMA synchronous=OFF")
         yield session
 
 
