@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 SHIM = ctypes.CDLL(None)
+STEPS = ("prepare.load", "augment.policy", "pretrain.train", "adapt.finetune", "assess.evaluate")
+"""Of the recipes that are lived."""
 HOW = {"nothing": 0, "before": 1, "middle": 2, "full": 3}
 
 
@@ -39,6 +43,8 @@ def serve() -> None:
                    "lichen.core.check"):  # fmt: skip
         find.load(f"{module}:__doc__")
     _not_by_measuring()
+    _parsed_once()
+    gc.freeze()  # a child that collects would copy every page of what is imported here
     for line in sys.stdin:
         print(json.dumps(_ordered(json.loads(line))), flush=True)
 
@@ -48,6 +54,23 @@ def _not_by_measuring() -> None:
     from lichen.engine.training import execution
 
     execution._fastest = lambda module, batch, objective, precision, num_steps: execution.Execution()
+
+
+def _parsed_once() -> None:
+    """A new store knows of no source, and to parse a hundred of them takes longer than to live a recipe.
+
+    Children still look up, remember and write down what they met; only the parsing of a file is not repeated.
+    """
+    from lichen.core import code, find, key
+
+    used = [*map(key.step_module, STEPS), *map(find.net_module, ("mlp", "cnn"))]
+    for module in used:
+        find.load(f"{module}:__doc__")
+    code.parse = lru_cache(maxsize=None)(code.parse)  # type: ignore[assignment]
+    code.closure([*find.BEHIND_VALUES, *key.reader_modules(), *used])
+    code._walks.clear()
+    code.MEMO.entries.clear()
+    code.MEMO.is_dirty = False
 
 
 def _ordered(order: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Synthetic rows of a table meet as many rows between real ones, of the same classes, for as many steps."""
 
-
 import numpy as np
 import pytest
 
