@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 import toy
 import yaml
-from fire import hostile, kinds, source
+from fire import harness, hostile, kinds, source
 
 import lichen as li
 from lichen.cli.main import main
@@ -140,12 +140,12 @@ def test_a_changed_input_is_read_or_refused_with_a_clear_error(fuzzed, name):
 @pytest.mark.parametrize("name", LARGE)
 def test_many_changed_inputs_are_read_or_refused_with_a_clear_error(fuzzed, name):
     share = LARGE_S * LARGE[name] / sum(LARGE.values()) + 30
-    start = 1_000_000
-    found = fuzz(fuzzed, name, range(start, start + LARGE[name]), until=time.monotonic() + 4 * share)
+    start, number = 1_000_000, LARGE[name] // (1 if harness.IS_FULL else 3)
+    found = fuzz(fuzzed, name, range(start, start + number), until=time.monotonic() + 4 * share)
     print(
         f"{name}: {found.num_cases} cases, {found.num_refused} refused, the slowest {found.slowest_s:.2f} s"
     )
-    assert found.num_cases == LARGE[name]
+    assert found.num_cases == number
 
 
 def test_what_is_not_changed_is_read(tmp_path):
@@ -627,7 +627,9 @@ def test_changed_programs_of_executorch_are_run_or_refused():
             runtimes.load("executorch", {"model.pte": data})(np.zeros((2, 1, 4, 4), np.uint8))
         except LichenError:
             refused += 1
-    assert refused > 4
+        if not harness.IS_FULL and number > 3 and refused > 1:
+            break  # each is tried in a child, which imports torch
+    assert refused > (4 if harness.IS_FULL else 1)
 
 
 # Pictures and tables.
