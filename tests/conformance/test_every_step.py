@@ -12,6 +12,7 @@ from lichen.core.dataset import SPLITS, Dataset
 from lichen.core.environment import Environment
 from lichen.core.life import fields_of
 from lichen.data import arrays, observations
+from lichen.engine.programs import graph
 
 STEPS = sorted(find.shelf("steps"))
 SMALL = {
@@ -46,6 +47,14 @@ OUTSIDE = {
         "net": "gpt", "net_options": {"depth": 1, "width": 8, "num_heads": 1}, "steps": 2, "max_tokens": 16,
     },
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def written_once():
+    """A Model's graph, which takes seconds; that equal ones make equal files is asked in `test_graph`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "onnx_of", cache(graph.onnx_of))
+        yield
 
 
 def data(address, seed=0):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from lichen.core import ladder, step
 from lichen.core.errors import GateError, OptionError, UsageError, missing_package
 from lichen.core.ladder import Ladder
 from lichen.core.session import Session, opened, using
-from lichen.engine.programs import executables, footprint
+from lichen.engine.programs import executables, footprint, graph
 from lichen.steps.compress import quantize as room
 from lichen.studies.compress import compress
 
@@ -256,7 +257,7 @@ def test_it_reads_as_json_and_wrong_questions_are_refused(life):
 
 @pytest.fixture(scope="module")
 def real():
-    """A trained net of two classes by the direction of stripes."""
+    """A trained net of two classes by the direction of stripes; each form of it is written once."""
     draws = np.random.Generator(np.random.Philox(1))
     splits = ["train"] * 300 + ["validation"] * 900 + ["test"] * 20
     targets = np.arange(len(splits)) % 2
@@ -264,7 +265,10 @@ def real():
     images = 120 * np.stack([x % 2, y % 2])[targets][:, None] + draws.integers(0, 90, (len(splits), 1, 8, 8))
     data = li.arrays(images.astype("uint8"), targets, labels=["a", "b"], splits=splits)
     with using(Session()):
-        return li.pretrain.train(data, net="cnn", epochs=4, precision="float32"), data
+        model = li.pretrain.train(data, net="cnn", epochs=4, precision="float32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph, "onnx_of", cache(graph.onnx_of))
+        yield model, data
 
 
 @pytest.mark.slow
