@@ -205,7 +205,7 @@ def _by_size(self, module, path):
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_the_bar_catches(defect, bench, monkeypatch):
-    """That none of these changes is missed without the defect is what the test above says of all of them."""
+    """That none of these changes is missed without the defect is asked of all 200 above."""
     plant, expected = DEFECTS[defect]
     every = changes()
     chosen = {name: every[name] for name in expected}
