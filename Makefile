@@ -10,7 +10,7 @@ export LICHEN_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: demo test check test-slow docs clean
+.PHONY: demo test check lint test-slow test-all docs clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -29,15 +29,21 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev check
 
-check:
+check: lint
+	$(PYTEST) -m "not slow and not gpu and not browser"
+
+lint:
 	$(BIN)/ruff format --check src tests bench
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy src
 	$(BIN)/lint-imports
-	$(PYTEST) -m "not slow and not gpu and not browser"
 
 test-slow: $(VENV)/.installed-dev
 	$(PYTEST) -m "slow and not gpu and not browser"
+
+# Both in one session: what is imported, parsed and set up for a file is so once, and no core waits in between.
+test-all: $(VENV)/.installed-dev lint
+	$(PYTEST) -m "not gpu and not browser"
 
 docs:
 	$(BIN)/python docs/generate.py
