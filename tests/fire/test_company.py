@@ -44,7 +44,7 @@ def test_a_missing_lease_is_seen(warm, tmp_path):
     assert sum(entry.get("computed", 0) for entry in met) > 12
 
 
-def test_nothing_alive_is_collected(warm, tmp_path, rounds=12):
+def test_nothing_alive_is_collected(warm, tmp_path, rounds=20):
     met = crowd(warm, tmp_path / "store", 4, rounds, collects=True, own_seeds=True)
     assert (met.code, told(met)) == (0, [])
     assert list(harness._damages(tmp_path / "store")) == []
