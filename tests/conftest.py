@@ -1,4 +1,4 @@
-"""conftest: every test starts in an empty folder, so that no store above the repository answers for it."""
+"""conftest: every test starts in an empty folder, below no store that could answer, and waits for no disk."""
 
 import os
 
