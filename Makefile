@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Two workers of one thread each: a test that shares its cores with another's threads takes many times as long.
+# CI says TESTS="not gpu and not browser": in one session no core waits between the quick tests and the slow ones.
+TESTS ?= not slow and not gpu and not browser
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 ifeq ($(origin LICHEN_DATA),undefined)
 ifneq ($(wildcard ../shared/data),)
@@ -10,7 +12,7 @@ export LICHEN_DATA := $(abspath ../shared/data)
 endif
 endif
 
-.PHONY: demo test check lint test-slow test-all docs clean
+.PHONY: demo test check test-slow docs clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -29,21 +31,15 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev check
 
-check: lint
-	$(PYTEST) -m "not slow and not gpu and not browser"
-
-lint:
+check:
 	$(BIN)/ruff format --check src tests bench
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy src
 	$(BIN)/lint-imports
+	$(PYTEST) -m "$(TESTS)"
 
 test-slow: $(VENV)/.installed-dev
 	$(PYTEST) -m "slow and not gpu and not browser"
-
-# Both in one session: what is imported, parsed and set up for a file is so once, and no core waits in between.
-test-all: $(VENV)/.installed-dev lint
-	$(PYTEST) -m "not gpu and not browser"
 
 docs:
 	$(BIN)/python docs/generate.py
