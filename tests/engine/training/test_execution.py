@@ -1,5 +1,6 @@
 """Frozen matrices are narrow while a run computes in halves: with the same bits, and then as they were."""
 
+import pytest
 import torch
 from languages import drawn
 
@@ -38,3 +39,23 @@ def test_what_learns_keeps_its_width_and_so_does_all_in_float32():
         assert module.blocks[0].mlp.down.weight.dtype == torch.bfloat16
     with execution.in_force(Execution(), "cpu", module):
         assert module.blocks[0].mlp.down.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("row_s", "num_steps", "chosen"), [(0.85, 90, "bfloat16"), (0.85, 3, "float32")])
+def test_a_long_run_tries_halves_though_a_row_takes_long(monkeypatch, row_s, num_steps, chosen):
+    """A row of many tokens takes a second; a run of minutes has time to ask, one of seconds has not."""
+
+    class Planted:
+        def __init__(self, *_given):
+            pass
+
+        def step(self, how, num_rows, repeats):
+            took_s = row_s * num_rows * (0.5 if how.precision == "bfloat16" else 1.0)
+            return execution._Step(took_s, took_s)
+
+    both = [Execution(), HALVES]
+    monkeypatch.setattr(execution, "_Probe", Planted)
+    monkeypatch.setattr(execution, "_candidates", lambda *_given, **_named: both)
+    monkeypatch.setattr(execution, "threads_help", lambda *_given: False)
+    batch = torch.zeros(2, 512), torch.zeros(2)
+    assert execution._fastest(net(), batch, None, "auto", num_steps).precision == chosen
