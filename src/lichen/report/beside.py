@@ -12,8 +12,9 @@ from lichen.report.findings import Findings
 from lichen.report.markup import Inside, Markup, figure, note, section, table, tag
 
 TITLE = "Side by side"
-HEAD = ("", "value", "metric", "95 % interval", "to the first", "interval", "parameters", "size", "latency",
-        "took", "verdict")  # fmt: skip
+QUALITY = ("", "metric", "95 % interval", "to the first", "interval", "verdict")
+COST = ("", "value", "parameters", "size", "latency", "took")
+SHORT = {"no measurable difference": "not measurable"}
 KINDS = {"better": "good", "worse": "bad"}
 
 
@@ -31,22 +32,34 @@ def beside(found: Findings) -> Markup:
         " all of them share."
     )
     drawn = bars.intervals(f"{metric} against {first}", spans, x_name=f"better than {first}")
-    rows = [_row(point, found.value.digest) for point in study["points"]]
-    return section("beside", TITLE, table(HEAD, rows, left=(0, 1, 10)),
-                   figure(f"{metric.capitalize()} against {first}", drawn), note(said))  # fmt: skip
+    mine, points = found.value.digest, study["points"]
+    return section(
+        "beside", TITLE,
+        table(QUALITY, [[_name(point, mine), *_quality(point)] for point in points], left=(0, 5)),
+        figure(f"{metric.capitalize()} against {first}", drawn),
+        table(COST, [[_name(point, mine), *_cost(point)] for point in points], left=(0, 1)), note(said),
+    )  # fmt: skip
 
 
-def _row(point: Mapping[str, Any], mine: str) -> list[Inside]:
+def _name(point: Mapping[str, Any], mine: str) -> Markup:
+    return tag("b" if point["digest"] == mine else "span", None, point["words"])
+
+
+def _quality(point: Mapping[str, Any]) -> list[Inside]:
     return [
-        tag("b" if point["digest"] == mine else "span", None, point["words"]),
-        tag("span", {"class": "mono"}, figures.short(point["digest"])),
         figures.metric(point["value"]),
         figures.interval(point["low"], point["high"]),
         figures.signed(point["gain"]),
         figures.interval(point["gain_low"], point["gain_high"], is_signed=True),
+        SHORT.get(point["verdict"], point["verdict"]) or figures.NONE,
+    ]
+
+
+def _cost(point: Mapping[str, Any]) -> list[Inside]:
+    return [
+        tag("span", {"class": "mono"}, figures.short(point["digest"])),
         figures.count(point["num_params"]),
         figures.size(point["size_bytes"]),
         f"{point['latency_ms']:.3g} ms{' ~' if point['is_busy'] else ''}",
         seconds_text(point["seconds"]),
-        point["verdict"] or figures.NONE,
     ]
