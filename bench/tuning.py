@@ -54,7 +54,7 @@ class Plan:
 
 
 FULL = Plan(
-    depth=8, width=576, size=8192, base_steps=120, num_train=240, num_validation=96, epochs=3, max_tokens=512
+    depth=8, width=576, size=8192, base_steps=80, num_train=240, num_validation=96, epochs=3, max_tokens=512
 )
 QUICK = Plan(
     depth=4, width=128, size=2048, base_steps=40, num_train=160, num_validation=48, epochs=3, max_tokens=256
@@ -114,7 +114,7 @@ def make(folder: Path, plan: Plan, base: str | None) -> None:
             model = li.pretrain.language(
                 texts, teller, steps=plan.base_steps, max_tokens=plan.max_tokens, rounds=1, batch_size=2,
                 net_options={"depth": plan.depth, "width": plan.width, "num_heads": heads, "mlp": "swiglu",
-                             "num_kv_heads": max(1, heads // 3), "qk_norm": False, "is_tied": True},
+                             "num_kv_heads": max(1, heads // 3), "qk_norm": False},
             )  # fmt: skip
     if not model.assets.get("template"):
         assets = {**model.assets, "template": chat.plain(model.assets["tokenizer"])}
