@@ -40,3 +40,12 @@ def test_fewer_rows_than_features_have_a_distance_and_none_to_themselves():
     rows = np.random.default_rng(2).normal(size=(10, 40)).astype("float32")
     assert abs(frechet.distance(rows, rows)) < 1e-5 * np.trace(np.cov(rows.T))
     assert np.isfinite(frechet.distance(rows, rows[:5] + 1))
+
+
+@pytest.mark.parametrize(("num_rows", "num_others"), [(10, 30), (39, 25), (2, 2)])
+def test_of_few_rows_it_is_what_their_moments_give(num_rows, num_others):
+    draws = np.random.default_rng(3)
+    mixed = draws.normal(size=(40, 40))
+    one, two = draws.normal(size=(num_rows, 40)) @ mixed, draws.gamma(2.0, size=(num_others, 40)) @ mixed
+    wanted = frechet.of_moments(*frechet.moments(one), *frechet.moments(two))
+    assert frechet.distance(one, two) == pytest.approx(wanted, rel=1e-6)
