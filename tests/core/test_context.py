@@ -111,6 +111,18 @@ def test_a_checkpoint_gives_back_what_was_put(session):
     assert Context(session, "s", "other").restore() is None
 
 
+def test_a_killed_call_decides_as_it_had_also_where_all_is_measured_again(session):
+    again, choices = Session(store=session.store, measures_again=True), iter(range(9))
+    killed = Context(again, "s", "k")
+    assert killed.decide("features.execution", lambda: next(choices), about={"batch": 8}) == 0
+    killed.decide("retry", lambda: 0.5)
+    killed.checkpoint({}, {})
+    resumed = Context(again, "s", "k")
+    assert resumed.decide("features.execution", lambda: next(choices), about={"batch": 8}) == 0
+    assert resumed.decide("retry", lambda: 0.25) == 0.25  # an accident is another one
+    assert Context(again, "s", "other").decide("features.execution", lambda: next(choices), about={}) == 1
+
+
 def test_an_unchanged_tensor_is_not_written_to_a_checkpoint_again(session):
     context, frozen = Context(session, "s", "k"), Array.of(np.zeros(100_000))
     context.checkpoint({}, {"frozen": frozen, "head": Array.of(np.zeros(1000))})

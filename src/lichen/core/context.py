@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from lichen.core import machine, peers
@@ -70,11 +71,23 @@ class Context:
         """The choice, and where it comes from."""
         if self.replayed is not None and name in self.replayed:
             return self.replayed[name], "replayed"
+        if about is not None and name in self._before_the_kill:
+            return self._before_the_kill[name], "kept"
         if (choice := self._past(name, about)) is not NEVER:
             return choice, "remembered"
         choice = json.loads(canonical(measure()))
         self._remember(name, about, choice)
         return choice, "measured"
+
+    @cached_property
+    def _before_the_kill(self) -> dict[str, Any]:
+        """What a killed run of this call had decided at its last checkpoint, also where it measured again."""
+        row = self._checkpoint()
+        return json.loads(row["manifest"]).get("decisions", {}) if row else {}
+
+    def _checkpoint(self) -> Any:
+        store = self.session.store
+        return store and store.records.row("SELECT manifest FROM checkpoints WHERE key = ?", [self.key])
 
     def _past(self, name: str, about: Mapping[str, Any] | None) -> Any:
         if about is None or self.session.measures_again:
@@ -115,7 +128,7 @@ class Context:
         if store is None:
             return
         memory, kept = Memory(), store.unfinished.objects(self.key)
-        manifest = {"state": dict(state), "arrays": pack(arrays, memory)}
+        manifest = {"state": dict(state), "arrays": pack(arrays, memory), "decisions": self.decisions}
         blobs = dict.fromkeys(find_blobs(manifest))
         for blob in blobs:
             kept.put(blob, memory.get(blob))
@@ -125,10 +138,7 @@ class Context:
         self._last_checkpoint_s = time.monotonic()
 
     def restore(self) -> tuple[dict[str, Any], dict[str, Array]] | None:
-        store = self.session.store
-        row = (
-            store.records.row("SELECT manifest FROM checkpoints WHERE key = ?", [self.key]) if store else None
-        )
+        store, row = self.session.store, self._checkpoint()
         if store is None or row is None:
             return None
         manifest = json.loads(row["manifest"])
