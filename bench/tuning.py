@@ -73,19 +73,18 @@ def conversations(num_rows: int, split: str) -> list[dict[str, str]]:
 
     root = Path(os.environ.get("LICHEN_DATA") or sys.exit("error: needs LICHEN_DATA with ag_news, sst2, ..."))
 
-    def rows(name: str, least: int = 0) -> list[dict[str, str]]:
+    def rows(name: str) -> list[dict[str, str]]:
         path = root / name / f"{split}.parquet"
-        path = path if path.is_file() else root / name / "test.parquet"
-        return [row for row in pq.read_table(path).to_pylist() if len(row.get("text", "x" * 500)) >= least]
+        return pq.read_table(path if path.is_file() else root / name / "test.parquet").to_pylist()
 
     kinds = [
         [("Which topic is this: World, Sports, Business or Sci/Tech?\n" + row["text"], row["label"])
          for row in rows("ag_news")],
-        [(f"Is this kind or unkind? {row['text']}", "kind" if row["label"] == "1" else "unkind")
+        [(f"Is this kind or unkind? {row['text']}", "kind" if row["label"] in (1, "1") else "unkind")
          for row in rows("sst2")],
         [(f"In German: {row['en']}", row["de"]) for row in rows("multi30k")],
-        [(f"Go on: {row['text'][:200].strip()}", row["text"][200:1600].strip())
-         for row in rows("wikitext2", least=400)],
+        [(f"Go on: {line[:200].strip()}", line[200:1600].strip())
+         for row in rows("wikitext2") for line in row["text"].split("\n") if len(line) >= 400],
     ]  # fmt: skip
     return [
         dict(zip(("prompt", "answer"), kinds[row % 4][row // 4 % len(kinds[row % 4])], strict=True))
@@ -97,34 +96,48 @@ def make(folder: Path, plan: Plan, base: str | None) -> None:
     """The base for both sides, and the conversations: as lines of JSON, and as tokens."""
     import lichen as li
     from lichen.data import chat
-    from lichen.engine.language import llamafolder
 
     rows = {"train": conversations(plan.num_train, "train"),
             "validation": conversations(plan.num_validation, "validation")}  # fmt: skip
     for split, held in rows.items():
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in held))
     with li.opened(folder / "made.lichen"):
-        if base is not None:
-            model = li.pretrain.adopt(source=base)
-        else:
-            said = [text for row in rows["train"] for text in row.values()]
-            texts = li.load(str(Path(os.environ["LICHEN_DATA"]) / "wikitext2"), num_train=300)
-            teller = li.prepare.bpe(li.texts(sorted(set(said))), size=plan.size)
-            heads = plan.width // 64 or 1
-            model = li.pretrain.language(
-                texts, teller, steps=plan.base_steps, max_tokens=plan.max_tokens, rounds=1, batch_size=2,
-                net_options={"depth": plan.depth, "width": plan.width, "num_heads": heads, "mlp": "swiglu",
-                             "num_kv_heads": max(1, heads // 3), "qk_norm": False},
-            )  # fmt: skip
-    if not model.assets.get("template"):
-        assets = {**model.assets, "template": chat.plain(model.assets["tokenizer"])}
-        model = model.with_weights(model.weights(), assets=assets)
-    model.save(folder / "base.lichen")
-    (folder / "llama").mkdir()
-    llamafolder.write(model, folder / "llama")
+        model = base_of(plan, base, sorted({text for row in rows["train"] for text in row.values()}))
+    save(model, folder)
     spoken = chat.of(model.assets)
     for split, held in rows.items():
         (folder / f"{split}.tokens.json").write_text(json.dumps([tokens(spoken, row, plan) for row in held]))
+
+
+def base_of(plan: Plan, base: str | None, said: Sequence[str]) -> Any:
+    """A Llama with a template: the one that was named, or a small one made here."""
+    import lichen as li
+    from lichen.data import chat
+
+    if base is not None:
+        model = li.pretrain.adopt(source=base)
+    else:
+        texts = li.load(str(Path(os.environ["LICHEN_DATA"]) / "wikitext2"), num_train=300)
+        teller = li.prepare.bpe(li.texts(said), size=plan.size)
+        heads = plan.width // 64 or 1
+        model = li.pretrain.language(
+            texts, teller, steps=plan.base_steps, max_tokens=plan.max_tokens, rounds=1, batch_size=2,
+            net_options={"depth": plan.depth, "width": plan.width, "num_heads": heads, "mlp": "swiglu",
+                         "num_kv_heads": max(1, heads // 3), "qk_norm": False},
+        )  # fmt: skip
+    if model.assets.get("template"):
+        return model
+    assets = {**model.assets, "template": chat.plain(model.assets["tokenizer"])}
+    return model.with_weights(model.weights(), assets=assets)
+
+
+def save(model: Any, folder: Path) -> None:
+    """The base for lichen, and as a folder for transformers."""
+    from lichen.engine.language import llamafolder
+
+    model.save(folder / "base.lichen")
+    (folder / "llama").mkdir()
+    llamafolder.write(model, folder / "llama")
 
 
 def tokens(spoken: Any, row: Mapping[str, str], plan: Plan) -> dict[str, list[int]]:
@@ -214,10 +227,7 @@ def trainer(folder: Path, gate: Gate, plan: Plan, *, is_best: bool) -> dict[str,
     }
     held = opened(gate)
     net = transformers.AutoModelForCausalLM.from_pretrained(folder / "llama")
-    teller = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "llama" / "tokenizer.json"))
-    stops = net.config.eos_token_id
-    eos = teller.convert_ids_to_tokens(stops if isinstance(stops, int) else stops[-1])
-    teller.pad_token = PAD if PAD in teller.get_vocab() else eos  # a base of others has no number to spare
+    teller = teller_of(folder, net)
     net = peft.get_peft_model(net, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, task_type="CAUSAL_LM"))
     best = {"bf16": True, "train_sampling_strategy": "group_by_length"} if is_best else {}
     arguments = transformers.TrainingArguments(
@@ -240,6 +250,17 @@ def trainer(folder: Path, gate: Gate, plan: Plan, *, is_best: bool) -> dict[str,
             count += int((told != -100).sum())
     share = useful(folder)["train"] * plan.epochs / sum(filled)
     return {"loss": total / count, "peak_MB": peak, "useful_share": share}
+
+
+def teller_of(folder: Path, net: Any) -> Any:
+    """The folder's tokenizer as transformers has it, with an end and something that fills up."""
+    import transformers
+
+    teller = transformers.PreTrainedTokenizerFast(tokenizer_file=str(folder / "llama" / "tokenizer.json"))
+    stops = net.config.eos_token_id
+    teller.eos_token = teller.convert_ids_to_tokens(stops if isinstance(stops, int) else stops[-1])
+    teller.pad_token = PAD if PAD in teller.get_vocab() else teller.eos_token  # others' has none to spare
+    return teller
 
 
 def useful(folder: Path) -> dict[str, int]:
