@@ -1,17 +1,18 @@
-"""preferences: direct preference optimisation by trl and by lichen, pairs of answers of very different lengths.
+"""preferences: direct preference optimisation by trl and by lichen, of answers of very different lengths.
 
 Of two answers the right one is chosen: the topic of a piece of news, the mood of a phrase, its German, how an
 article goes on; the other is the answer to another question of the same kind. Every side starts from the same
 Llama and learns from the same pairs by the same LoRA, beta, rate and schedule for as many epochs. The peer
 stands here twice:
-  trl: DPOConfig and LoraConfig at their defaults (bfloat16, activations computed twice), but for rate and epochs
-  trl_best: chances of the base computed once, activations kept, bfloat16 where the CPU has it
+  trl: DPOConfig and LoraConfig at their defaults (activations computed twice), but for the rate
+  trl_best: chances of the base computed once, activations kept
+Its default of bfloat16 is kept where the CPU has it; emulated it takes eight times as long.
 All are judged by the same float32 code of transformers on pairs that none learnt from: how often the chosen
 answer has the larger reward, and the loss.
 
 Useful tokens are those of prompts and answers, a prompt counted with each of its answers. Sides run by turns,
 one epoch each, on one core; the first epoch (set-up, the base's chances, what lichen measures) counts in the
-whole run only. Peak memory is that of the process above what it had after its imports, up to the end of training.
+whole run only. Peak memory is that of the process above what it had after its imports, until trained.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ GOAL, MOST_MEMORY, MARGIN = 2.0, 0.5, 0.02
 """Times the useful tokens per second of the defaults; share of their memory; what a loss may be above."""
 
 FULL = Plan(
-    depth=6, width=256, size=4096, base_steps=100, num_train=240, num_validation=96, epochs=3, max_tokens=384
+    depth=6, width=256, size=4096, base_steps=100, num_train=120, num_validation=96, epochs=2, max_tokens=384
 )
 QUICK = Plan(
     depth=4, width=128, size=2048, base_steps=40, num_train=160, num_validation=48, epochs=3, max_tokens=256
@@ -67,7 +68,9 @@ def make(folder: Path, plan: Plan, base: str | None) -> None:
     with li.opened(folder / "made.lichen"):
         said = sorted({text for row in rows["train"] for text in row.values()})
         model = tuning.base_of(plan, base, said)
-        taught = li.conversations([{"prompt": row["prompt"], "answer": row["chosen"]} for row in rows["train"]])
+        taught = li.conversations(
+            [{"prompt": row["prompt"], "answer": row["chosen"]} for row in rows["train"]]
+        )
         model = li.adapt.instruct(model, taught, method="full", epochs=1, max_tokens=plan.max_tokens)
     tuning.save(model, folder)
     spoken = chat.of(model.assets)
@@ -118,8 +121,8 @@ def lichen(folder: Path, gate: Gate, plan: Plan) -> dict[str, Any]:
         data = li.load(str(folder / "train.jsonl"), validation=0.0, test=0.0, duplicates="keep")
         mean = useful(folder) / plan.num_train
         model = li.adapt.dpo(
-            base, data, beta=BETA, method="lora", rank=RANK, alpha=ALPHA, targets=["query", "value"], rate=RATE,
-            epochs=plan.epochs, warmup=0.0, max_tokens=plan.max_tokens,
+            base, data, beta=BETA, method="lora", rank=RANK, alpha=ALPHA, targets=["query", "value"],
+            rate=RATE, epochs=plan.epochs, warmup=0.0, max_tokens=plan.max_tokens,
             batch_tokens=max(1024, round(BATCH * mean / 512) * 512),
         )  # fmt: skip
         gate.end()
@@ -143,14 +146,12 @@ def trl(folder: Path, gate: Gate, plan: Plan, *, is_best: bool) -> dict[str, Any
     held = tuning.opened(gate)
     net = transformers.AutoModelForCausalLM.from_pretrained(folder / "llama")
     teller = tuning.teller_of(folder, net)
-    best: dict[str, Any] = {}
-    if is_best:
-        best = {"precompute_ref_log_probs": True, "gradient_checkpointing": False,
-                "bf16": bool(NARROW & set(Path("/proc/cpuinfo").read_text().split()))}  # fmt: skip
+    best = {"precompute_ref_log_probs": True, "gradient_checkpointing": False} if is_best else {}
+    has_narrow = bool(NARROW & set(Path("/proc/cpuinfo").read_text().split()))
     arguments = DPOConfig(
         str(folder / ("best" if is_best else "out")), num_train_epochs=plan.epochs, learning_rate=RATE,
         beta=BETA, use_cpu=True, disable_tqdm=True, max_length=plan.max_tokens, save_strategy="no",
-        per_device_train_batch_size=BATCH, **best,
+        per_device_train_batch_size=BATCH, bf16=has_narrow, **best,
     )  # fmt: skip
     trainer = DPOTrainer(
         model=net, args=arguments, train_dataset=datasets.Dataset.from_list(rows), callbacks=[Turns()],
@@ -204,13 +205,15 @@ def report(found: Mapping[str, Laps], num_tokens: int, epochs: int) -> dict[str,
     for name, laps in found.items():
         steady_s, steady_cpu_s = (median(taken[1:epochs] or taken[:1]) for taken in (laps.wall_s, laps.cpu_s))
         figures[name] = {
-            "useful_tokens_per_s": num_tokens / steady_s, "useful_tokens_per_cpu_s": num_tokens / steady_cpu_s,
+            "useful_tokens_per_s": num_tokens / steady_s,
+            "useful_tokens_per_cpu_s": num_tokens / steady_cpu_s,
             "whole_run_s": sum(laps.wall_s), **laps.facts,
         }  # fmt: skip
         own = figures[name]
         print(f"{name:9} {own['useful_tokens_per_s']:8.1f} useful tokens/s (by CPU"
-              f" {own['useful_tokens_per_cpu_s']:.1f}), whole {own['whole_run_s']:.1f} s, loss"
-              f" {own['loss']:.4f}, accuracy {own['accuracy']:.3f}, peak {own['peak_MB']:.0f} MB")  # fmt: skip
+              f" {own['useful_tokens_per_cpu_s']:.1f}), whole {own['whole_run_s']:.1f} s,"
+              f" loss {own['loss']:.4f}, accuracy {own['accuracy']:.3f},"
+              f" {own['peak_MB']:.0f} MB")  # fmt: skip
     for name in SIDES[1:]:
         ours, theirs = figures["lichen"], figures[name]
         figures[f"over_{name}"] = {
@@ -248,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     figures = report(found, num_tokens, plan.epochs)
     over = figures["over_trl"]
     is_ok = over["speed"] >= GOAL and over["memory"] <= MOST_MEMORY and over["loss"] <= MARGIN
-    goal = f"{GOAL}x the useful tokens/s of trl's defaults at {MOST_MEMORY} of their memory, loss within {MARGIN}"
+    goal = f"{GOAL}x the useful tokens/s of trl's defaults, {MOST_MEMORY} of its memory, loss within {MARGIN}"
     print(json.dumps({"bench": "preferences", "figures": figures, "goal": goal,
                       "ok": bool(is_ok and plan == FULL)}))  # fmt: skip
 

@@ -89,7 +89,7 @@ def _of_policy(value: Model | Program, format: str, title: str, checked: str) ->
         f"{len(about['labels'])}): one number per action in the order of labels.json; the largest is taken"
         if "labels" in about else
         f"{len(about['action_low'])}): -1 is {about['action_low']}, 1 is {about['action_high']}; "
-        f"{'the tanh of' if about['bound'] == 'tanh' else 'cut off, it is'} the action"
+        "cut off, it is the action"
     )  # fmt: skip
     normal = "as `lichen.engine.inputs.observations` does it" if "mean" in about else "as they are"
     return f"""{title}

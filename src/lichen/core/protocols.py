@@ -74,6 +74,15 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class Taught(Protocol):
+    """A task whose answers a teacher can teach; of others a student learns from labels alone."""
+
+    def apart(self, outputs: Any, taught: Any, assets: Mapping[str, Any], temperature: float) -> Any:
+        """How far outputs (B, K) are from a teacher's, per row (B,); the temperature softens chances."""
+        ...
+
+
+@runtime_checkable
 class SelfSupervised(Protocol):
     """A task whose rows are their own targets, such as telling the next token.
 

@@ -66,7 +66,7 @@ class Control(Classification):
         seen = {"observation_shape": list(about["shape"])}
         if not about["low"]:
             return {**seen, "labels": data.labels}
-        return {**seen, "action_low": about["low"], "action_high": about["high"], "bound": "clip"}
+        return {**seen, "action_low": about["low"], "action_high": about["high"]}
 
     def inputs(self, batch: Tensor, assets: Mapping[str, Any]) -> Tensor:
         """float32 (B, ...) -> the same, in deviations from the mean where the policy keeps these."""
@@ -77,6 +77,12 @@ class Control(Classification):
         if targets.is_floating_point():
             return (outputs - targets).square().mean(1)
         return Classification.loss(self, outputs, targets)
+
+    def apart(self, outputs: Tensor, taught: Tensor, assets: Mapping[str, Any], temperature: float) -> Tensor:
+        """How far (B,) from a teacher: by softened chances, or the squared error of actions."""
+        if "action_low" in assets:
+            return self.loss(outputs, taught.clamp(-1.0, 1.0).float())
+        return Classification.apart(self, outputs, taught, assets, temperature)
 
     def figures(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """The quick figures of one epoch, headline first."""

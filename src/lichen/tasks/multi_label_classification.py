@@ -20,7 +20,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
 from lichen.engine.inputs import images
 from lichen.engine.inputs.images import Pictures
-from lichen.engine.scores import several
+from lichen.engine.scores import divergence, several
 
 PROBABILITIES_UP_TO = 2_000_000
 """Scores keep the whole table of probabilities up to this many numbers."""
@@ -59,6 +59,10 @@ class MultiLabelClassification(Pictures):
     def blank_loss(self, outputs: Tensor) -> Tensor:
         """The loss per row (B,) against even odds of every label."""
         return self.loss(outputs, torch.full_like(outputs, 0.5))
+
+    def apart(self, outputs: Tensor, taught: Tensor, assets: Mapping[str, Any], temperature: float) -> Tensor:
+        """The divergence (B,) of softened chances of every label from a teacher's."""
+        return divergence.of_marks(outputs, taught, temperature)
 
     def figures(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """The quick figures of one epoch, headline first."""

@@ -22,7 +22,7 @@ from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.engine.inputs import images
 from lichen.engine.inputs.images import Pictures
-from lichen.engine.scores import metrics
+from lichen.engine.scores import divergence, metrics
 
 SHOWN = 5
 """Labels per answer, likeliest first."""
@@ -67,6 +67,10 @@ class OrdinalRegression(Pictures):
         """The loss per row (B,) against all labels alike."""
         labels = outputs.shape[1] + 1
         return self.loss(outputs, outputs.new_full((len(outputs), labels), 1.0 / labels))
+
+    def apart(self, outputs: Tensor, taught: Tensor, assets: Mapping[str, Any], temperature: float) -> Tensor:
+        """The divergence (B,) of softened chances of the labels from a teacher's."""
+        return divergence.of_ranks(outputs, taught, temperature)
 
     def figures(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """The quick figures of one epoch, headline first."""

@@ -23,7 +23,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
 from lichen.engine import embedding
 from lichen.engine.inputs import images, texts
-from lichen.engine.scores import metrics
+from lichen.engine.scores import divergence, metrics
 
 WIDTH = 128
 """Of the vectors of a fresh net; a pretrained encoder keeps its own."""
@@ -86,6 +86,10 @@ class SentenceEmbedding:
         told_BB = torch.log_softmax((unit_BD @ unit_BD.T / TEMPERATURE).masked_fill(is_self_BB, -1e9), -1)
         is_same_BB = (targets[:, None] == targets[None]) & ~is_self_BB
         return -(told_BB * is_same_BB).sum(-1) / is_same_BB.sum(-1).clamp(min=1)
+
+    def apart(self, outputs: Tensor, taught: Tensor, assets: Mapping[str, Any], temperature: float) -> Tensor:
+        """1 - cos (B,) of the angle between a vector and a teacher's."""
+        return divergence.of_directions(outputs, taught)
 
     def figures(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """The share of rows whose nearest has their label."""

@@ -95,3 +95,12 @@ def test_a_students_head_learns_as_a_head_does():
         groups = optimizers.build(module, name="muon_adamw", rate=0.01, weight_decay=0.1).param_groups
         found.append({id(own) for group in groups if group["is_orthogonal"] for own in group["params"]})
     assert found[0] == found[1] and id(net.head.weight) not in found[1] and id(net.second.weight) in found[1]
+
+
+def test_a_task_that_compares_no_answers_is_refused_unless_labels_alone_teach():
+    class Own:
+        name, loss, inputs = "own", staticmethod(TASK.loss), staticmethod(TASK.inputs)
+
+    with pytest.raises(UsageError, match="apart"):
+        distillation.objective(Net(2), Own(), ASSETS, Lessons(share=0.5))
+    assert callable(distillation.objective(Net(2), Own(), ASSETS, Lessons(share=0.0)))

@@ -144,6 +144,18 @@ def test_a_tape_sees_weights_as_they_are_now():
     assert torch.equal(tape.play(x)[0], torch.full((2, 2), 3.0))
 
 
+def test_what_is_computed_of_weights_alone_follows_them_however_often_it_was_played():
+    """A temperature that is learnt, for example: the interpreter keeps what constants alone give."""
+    module, heat = net("mlp"), nn.Parameter(torch.zeros(1))
+    both = nn.ModuleDict({"net": module, "heat": nn.ParameterDict({"log": heat})})
+
+    def compute(x, y):
+        return (objective(module, x, y) * heat.exp()).mean() + (heat.exp() * heat.sigmoid()).sum()
+
+    found, are_equal = played(both, compute, num_steps=STEPS)
+    assert found.is_trusted and are_equal == [True] * STEPS
+
+
 def test_what_is_not_finite_is_found_in_its_step_also_when_played():
     class Poisoned(Numbers):
         def epoch(self, number, start=0):

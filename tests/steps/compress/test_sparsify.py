@@ -5,6 +5,7 @@ import onnx
 import pytest
 
 from lichen.core import session
+from lichen.core.errors import UsageError
 from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.engine import answer
@@ -92,3 +93,31 @@ def test_without_it_is_no_zeros(life):
     assert sparsify.signature.removal() == {"sparsity": 0.0}
     with session.using(Session()):
         assert sparsify(*life, sparsity=0.0).digest == life[0].digest
+
+
+def test_a_sparse_model_becomes_sparser_and_never_fuller(life):
+    once, _ = sparse(life, sparsity=0.8, pattern="layer", epochs=0)
+    again, _ = sparse((once, life[1]), sparsity=0.5, pattern="layer", epochs=1, rounds=2, round_epochs=1)
+    for name, weight in filters(once).items():
+        assert not filters(again)[name][weight == 0].any()
+
+
+def test_an_adapter_is_refused_where_zeros_are_to_stay(life):
+    once, _ = sparse(life, sparsity=0.5, epochs=0)
+    with session.using(Session()), pytest.raises(UsageError, match="zeros"):
+        by_address("adapt.adapter")(once, life[1], epochs=1)
+
+
+def test_a_sparse_model_is_trained_in_simulated_int8_and_keeps_its_zeros(life):
+    once, _ = sparse(life, sparsity=0.5, pattern="layer", epochs=0)
+    with session.using(Session()):
+        trained = by_address("compress.qat")(once, life[1], epochs=1)
+    for name, weight in filters(once).items():
+        assert not filters(trained)[name][weight == 0].any()
+
+
+def test_a_student_claims_no_zeros_of_its_teacher(life):
+    once, _ = sparse(life, sparsity=0.5, epochs=0)
+    with session.using(Session()):
+        student = by_address("compress.distil")(once, life[1], net="mlp", epochs=1, precision="float32")
+    assert "masks" not in student.assets

@@ -96,6 +96,9 @@ def test_an_exported_policy_does_what_the_learnt_one_does():
         push = li.environment("worlds:Push")
         model = li.decide.sac(push, num_steps=100, warmup=50)
         dataset = li.decide.record(model, push, num_steps=400)
+        assert li.evaluate(model, dataset).value == pytest.approx(1.0, abs=1e-5), (
+            "what it says is what it does"
+        )
         program = li.deploy.export(model, dataset)
         told = [one.predict(np.array([[0.5], [-1.0]], np.float32)) for one in (model, program)]
         np.testing.assert_allclose(

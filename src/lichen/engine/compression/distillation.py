@@ -1,7 +1,8 @@
 """distillation: a loss that pulls a student towards what a teacher says, and towards where it looks.
 
-Outputs are compared softened; feature maps of equal height and width either through a learnt 1x1 convolution
-(hints) or by how strongly they answer at each pixel (attention), which needs no equal number of channels.
+Outputs are compared as their task means them; feature maps of equal height and width either through a learnt
+1x1 convolution (hints) or by how strongly they answer at each pixel (attention), which needs no equal number
+of channels.
 Paper: Hinton et al. 2015 (outputs); Romero et al. 2015 (hints); Zagoruyko and Komodakis 2017 (attention).
 Departs from them: hints and outputs are learnt together, and at the end of every stage that both nets have.
 
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lichen.core.errors import UsageError
-from lichen.core.protocols import SelfSupervised, Task
+from lichen.core.protocols import SelfSupervised, Task, Taught
 from lichen.engine.compression import dictation
 from lichen.engine.training import supervised
 from lichen.engine.training.execution import Objective
@@ -70,9 +71,12 @@ class Student(nn.Module):
 
 
 def objective(teacher: nn.Module, task: Task, assets: Mapping[str, Any], lessons: Lessons) -> Objective:
-    """(1 - share) of the task's loss, a share of T^2 KL(softmax(t / T) || softmax(s / T)), and the features'.
+    """(1 - share) of the task's loss, a share of how far outputs are from the teacher's, and the features'.
 
     The module that is trained must be a `Student` where features are compared.
+
+    Raises:
+        UsageError: outputs are compared, and the task does not say how.
     """
     plain = supervised.objective(task, assets)
     if lessons.share == 0.0 and lessons.features == "none":
@@ -81,6 +85,9 @@ def objective(teacher: nn.Module, task: Task, assets: Mapping[str, Any], lessons
         return dictation.objective(
             teacher, task, assets, share=lessons.share, temperature=lessons.temperature
         )
+    if not isinstance(task, Taught):
+        raise UsageError(f"task `{task.name}` does not say how far answers are from a teacher's",
+                         hint="give it a method `apart`, or distillation_share=0")  # fmt: skip
     teacher.requires_grad_(False).eval()
 
     def taught(module: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> Tensor:
@@ -89,7 +96,8 @@ def objective(teacher: nn.Module, task: Task, assets: Mapping[str, Any], lessons
         with torch.no_grad():
             taught_BK = teacher(inputs_BCHW)
         loss_B = (1.0 - lessons.share) * task.loss(outputs_BK, y_B)
-        return loss_B + lessons.share * softened(outputs_BK, taught_BK, lessons.temperature)
+        apart_B = task.apart(outputs_BK, taught_BK, assets, lessons.temperature)
+        return loss_B + lessons.share * apart_B
 
     def shown(module: nn.Module, x_BCHW: Tensor, y_B: Tensor) -> Tensor:
         student = _student(module)
@@ -105,14 +113,6 @@ def objective(teacher: nn.Module, task: Task, assets: Mapping[str, Any], lessons
         return loss_B + lessons.feature_weight * apart_B
 
     return taught if lessons.features == "none" else shown
-
-
-def softened(outputs_BK: Tensor, taught_BK: Tensor, temperature: float) -> Tensor:
-    """(B,): the divergence of softened outputs, times T^2 so that its gradient does not shrink with T."""
-    taught_BK = torch.log_softmax(taught_BK.float() / temperature, -1)
-    said_BK = torch.log_softmax(outputs_BK.float() / temperature, -1)
-    apart_BK = functional.kl_div(said_BK, taught_BK, reduction="none", log_target=True)
-    return temperature**2 * apart_BK.sum(-1)
 
 
 def attention(map_BCHW: Tensor) -> Tensor:

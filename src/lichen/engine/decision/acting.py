@@ -76,9 +76,11 @@ def _layers(module: nn.Module) -> list[Act] | None:
 
 
 def _layer(part: nn.Module) -> Act | None:
-    if type(part) is nn.Linear:
-        weight_IF, bias_F = part.weight.detach().numpy().T, part.bias.detach().numpy()
-        return lambda x: x @ weight_IF + bias_F
+    if type(part) in (nn.Linear, heads.Bounded):
+        weight_IF, bias_F = part.weight.detach().numpy().T, part.bias.detach().numpy()  # type: ignore[union-attr,operator]
+        if type(part) is nn.Linear:
+            return lambda x: x @ weight_IF + bias_F
+        return lambda x: np.tanh(x @ weight_IF + bias_F)
     if type(part) is nn.LayerNorm:
         gain_F, shift_F, epsilon = part.weight.detach().numpy(), part.bias.detach().numpy(), part.eps
         return lambda x: _normed(x, gain_F, shift_F, epsilon)

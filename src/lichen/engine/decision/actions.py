@@ -12,17 +12,13 @@ import numpy as np
 
 from lichen.core.environment import Environment
 
-BOUNDS = ("clip", "tanh")
-"""How an output becomes a share of the range of an action: cut off at -1 and 1, or by its tanh."""
 
-
-def assets(environment: Environment, *, bound: str = "clip") -> dict[str, Any]:
+def assets(environment: Environment) -> dict[str, Any]:
     """What acting needs to know beside weights: what is seen, and the actions by name or by their range."""
     seen = {"observation_shape": list(environment.observation["shape"])}
     if environment.num_actions is not None:
         return {**seen, "labels": [str(action) for action in range(environment.num_actions)]}
-    return {**seen, "action_low": environment.action["low"], "action_high": environment.action["high"],
-            "bound": bound}  # fmt: skip
+    return {**seen, "action_low": environment.action["low"], "action_high": environment.action["high"]}
 
 
 def num_outputs(environment: Environment) -> int:
@@ -34,8 +30,7 @@ def greedy(outputs_NK: np.ndarray, assets: Mapping[str, Any]) -> np.ndarray:
     """int64 (N,): the action with the largest output; or float32 (N, A): the one that the outputs say."""
     if "action_low" not in assets:
         return outputs_NK.argmax(1)
-    bounded_NA = np.tanh(outputs_NK) if assets["bound"] == "tanh" else outputs_NK
-    return within(bounded_NA, assets["action_low"], assets["action_high"])
+    return within(outputs_NK, assets["action_low"], assets["action_high"])
 
 
 def within(shares_NA: np.ndarray, low: Any, high: Any) -> np.ndarray:

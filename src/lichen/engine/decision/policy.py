@@ -48,6 +48,15 @@ def orthogonal(module: nn.Module, *, head: float, seed: int) -> nn.Module:
     return module
 
 
+def bounded(module: nn.Module, num_outputs: int) -> nn.Module:
+    """The net with the tanh of its outputs in it, so that what it says is what it does everywhere."""
+    weights = heads.of(module).state_dict()
+    with torch.random.fork_rng(devices=[]):
+        heads.replace(module, "tanh", num_outputs)
+    heads.of(module).load_state_dict(weights)
+    return module
+
+
 def require_discrete(environment: Environment, step: str, hint: str) -> int:
     """How many actions there are.
 
@@ -64,11 +73,10 @@ def model_of(
     module: nn.Module,
     environment: Environment,
     *,
-    bound: str = "clip",
     scales: Scales | None = None,
 ) -> Model:
     """The Model that acts: a net, what it may do, and how what it saw and earned was measured."""
-    assets = actions.assets(environment, bound=bound)
+    assets = actions.assets(environment)
     if environment.observation["dtype"] == "uint8":
         assets.update(mean=[0.0], std=[observations.WHITE])
     if scales:

@@ -1,4 +1,4 @@
-"""heads: the last layer of a net by its kind: linear, hidden, by cosines, or of value and advantages.
+"""heads: the last layer of a net by its kind: linear, hidden, by cosines, bounded, of value and advantages.
 
 Papers: Gidaris and Komodakis 2018, section 3.2 (cosine); Wang et al. 2016, equation 9 (dueling).
 Shapes: B rows, F features, K outputs.
@@ -33,6 +33,13 @@ class Cosine(nn.Linear):
         return self.scale * functional.linear(functional.normalize(x_BF, dim=-1), weight_KF)
 
 
+class Bounded(nn.Linear):
+    """tanh(W f + b): shares of a range, such as those of an action."""
+
+    def forward(self, x_BF: Tensor) -> Tensor:
+        return torch.tanh(super().forward(x_BF))
+
+
 def mlp(in_features: int, out_features: int) -> nn.Sequential:
     """One hidden layer as wide as the features."""
     return nn.Sequential(nn.Linear(in_features, in_features), nn.ReLU(), nn.Linear(in_features, out_features))
@@ -56,6 +63,7 @@ KINDS: dict[str, Callable[[int, int], nn.Module]] = {
     "mlp": mlp,
     "cosine": Cosine,
     "dueling": Dueling,
+    "tanh": Bounded,
 }
 
 
@@ -82,7 +90,7 @@ def width(module: nn.Module) -> int:
 
 def kind(module: nn.Module) -> str:
     head = of(module)
-    own = {Cosine: "cosine", Dueling: "dueling"}
+    own = {Cosine: "cosine", Dueling: "dueling", Bounded: "tanh"}
     return own.get(type(head), "linear" if isinstance(head, nn.Linear) else "mlp")
 
 

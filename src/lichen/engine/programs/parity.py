@@ -147,7 +147,7 @@ class Reference:
         before, after = (self.task.figures(outputs, targets)[self.task.headline]
                          for outputs in (self.outputs_NK, found_NK))  # fmt: skip
         sign = 1.0 if self.task.higher_is_better else -1.0
-        said, found = (self._answers(outputs) for outputs in (self.outputs_NK, found_NK))
+        said, found = (self.answers(outputs) for outputs in (self.outputs_NK, found_NK))
         loss_N = sign * (said["outcome"].astype(np.float64) - found["outcome"].astype(np.float64))
         is_other_N = (said["answer"] != found["answer"]).reshape(len(loss_N), -1).any(1)
         low, high = intervals.paired(loss_N)
@@ -157,7 +157,7 @@ class Reference:
             split=self.rows.split, num_rows=len(loss_N),
         )  # fmt: skip
 
-    def _answers(self, outputs_NK: np.ndarray) -> dict[str, np.ndarray]:
+    def answers(self, outputs_NK: np.ndarray) -> dict[str, np.ndarray]:
         """What the task says per row: `answer`, and `outcome`, the row's share of the headline.
 
         A document has no other answer than how surely it was told.

@@ -16,7 +16,7 @@ from torch.nn import functional
 from lichen.core.array import Array
 from lichen.core.dataset import Dataset
 from lichen.engine.inputs import images
-from lichen.engine.scores import metrics
+from lichen.engine.scores import divergence, metrics
 
 PROBABILITIES_UP_TO = 2_000_000
 """Scores keep the whole table of probabilities up to this many numbers."""
@@ -58,6 +58,10 @@ class Classification:
     def blank_loss(self, outputs: Tensor) -> Tensor:
         """Cross entropy per row (B,) against all classes alike."""
         return -torch.log_softmax(outputs.float(), -1).mean(-1)
+
+    def apart(self, outputs: Tensor, taught: Tensor, assets: Mapping[str, Any], temperature: float) -> Tensor:
+        """The divergence (B,) of softened chances of the classes from a teacher's."""
+        return divergence.of_classes(outputs, taught, temperature)
 
     def figures(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """The quick figures of one epoch, headline first."""

@@ -115,17 +115,30 @@ def held(module: nn.Module, found: Mapping[str, Tensor]) -> Iterator[nn.Module]:
     try:
         yield module
     finally:
-        for layer in layers.values():
-            parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
+        for layer in layers.values():  # what lay around them may have been taken off with them
+            if parametrize.is_parametrized(layer, "weight"):
+                parametrize.remove_parametrizations(layer, "weight", leave_parametrized=True)
 
 
 @contextmanager
 def kept(module: nn.Module, assets: Mapping[str, Any]) -> Iterator[Mapping[str, Tensor]]:
     """Holds the zeros of a Model that was sparsified, by its assets: its masks, none of any other."""
-    names = [name for name in assets.get(ASSET, {}).get("layers", []) if _has_weight(module, name)]
-    found = {name: (_weight(module.get_submodule(name)) != 0).float() for name in names}
+    found = of(module, assets)
     with held(module, found):
         yield found
+
+
+def of(module: nn.Module, assets: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The masks of a Model that was sparsified."""
+    names = [name for name in assets.get(ASSET, {}).get("layers", []) if _has_weight(module, name)]
+    return {name: (_weight(module.get_submodule(name)) != 0).float() for name in names}
+
+
+def both(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What stays under either of two masks."""
+    found = {**other, **one}
+    return {name: mask * other[name].to(mask) if name in one and name in other else mask
+            for name, mask in found.items()}  # fmt: skip
 
 
 def _has_weight(module: nn.Module, name: str) -> bool:

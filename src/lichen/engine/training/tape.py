@@ -88,13 +88,21 @@ class Tape:
         kernels = self._written(calls, _copied(calls, wanted))
         self._wanted = [self._place(tensor) for tensor in wanted]
         self._kernels = _needed(kernels, self._wanted)
-        self.play = _traced(self._played, inputs)
-        """(*inputs) -> what was wanted, for other inputs of the same forms."""
+        # Weights are handed in: what is computed of constants alone TorchScript computes once and for all.
+        taken = {place for kernel in self._kernels for place in kernel.taken}
+        self._given = [*range(len(inputs)), *sorted(taken & self._outside)]
+        self._weights = [self.values[place] for place in self._given[len(inputs) :]]
+        self._traced = _traced(self._played, [*inputs, *self._weights])
         self.values.clear()
 
-    def _played(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def play(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """What was wanted, for other inputs of the same forms."""
+        return self._traced(*inputs, *self._weights)
+
+    def _played(self, *given: Tensor) -> tuple[Tensor, ...]:
         values = self.values
-        values[: len(inputs)] = inputs
+        for place, tensor in zip(self._given, given, strict=True):
+            values[place] = tensor
         for kernel in self._kernels:
             call = kernel.call
             func = _scripted(call.args[-1][0]) if call.func is NORM_BACK else call.func

@@ -22,7 +22,7 @@ from lichen.core.value import count_text
 from lichen.engine.inputs import feeds
 from lichen.engine.programs import parity
 from lichen.engine.task import task_of
-from lichen.engine.training import adapters, probe, start, supervised
+from lichen.engine.training import adapters, masking, probe, start, supervised
 from lichen.engine.training.job import Settings
 from lichen.engine.training.lesson import Lesson
 from lichen.engine.training.phase import Phase
@@ -79,11 +79,14 @@ def adapter(
         head_rate: that of the new head alone.
 
     Raises:
-        UsageError: the model has an adapter already, or no layer that takes one.
+        UsageError: the model has an adapter already, is sparse, or has no layer that takes one.
         GateError: merged, the adapter would not answer as it does beside its base.
     """
     if model.is_adapted:
         raise UsageError("the model has an adapter already", hint="adapt.merge makes it a base")
+    if masking.ASSET in model.assets:
+        raise UsageError("an adapter would fill the zeros of a model that was sparsified",
+                         hint="adapt.finetune keeps them; or sparsify after adapting")  # fmt: skip
     task = task_of(model.task)
     task.check(data, "train")
     began = start.of(model, data, task.num_outputs(data), head=head, seed=seed)

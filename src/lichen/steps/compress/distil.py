@@ -27,6 +27,9 @@ from lichen.engine.modules import architecture, backend, macs
 from lichen.engine.task import task_of
 from lichen.engine.training import masking, supervised
 
+OWN = ("views", masking.ASSET)
+"""Assets that say how the teacher itself answers and is kept, not what a student learns from it."""
+
 
 @step
 def distil(
@@ -105,9 +108,10 @@ def distil(
                                    num_rows=supervised.num_judged(data)),
         )  # fmt: skip
     run.emit("note", text=_fewer(teacher, small.to("cpu").eval(), model))
-    if student is not None:
-        return student.with_weights(backend.arrays_of(small), assets={**student.assets, **assets})
-    return backend.wrap(small, task=model.task, assets=assets)
+    taken = {name: asset for name, asset in assets.items() if name not in OWN}
+    if student is None:
+        return backend.wrap(small, task=model.task, assets=taken)
+    return student.with_weights(backend.arrays_of(small), assets={**student.assets, **taken})
 
 
 def _require_comparable(model: Model, data: Dataset, features: str) -> None:

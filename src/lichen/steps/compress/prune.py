@@ -196,6 +196,8 @@ class Cut:
                 module, self.shape, groups, table, speedup=speedup, round_to=self.round_to,
                 loss=self._loss, gain_of=gain_of,
             ),
+            about={"model": self.model.digest, "speedup": speedup, "runtime": self.runtime,
+                   "importance": self.importance, "shapes": sorted(str(shape) for shape in shapes)},
         )  # fmt: skip
 
     def _loss(self, module: nn.Module) -> float:
@@ -231,7 +233,9 @@ class Cut:
         Raises:
             GateError: one row takes longer than before.
         """
-        found = run.decide("gain", lambda: self._raced(whole, slim))
+        about = {"model": self.model.digest, "runtime": self.runtime,
+                 "shapes": [list(own.shape) for own in slim.parameters()]}  # fmt: skip
+        found = run.decide("gain", lambda: self._raced(whole, slim), about=about)
         work, gain = [macs.count(module, self.shape) for module in (whole, slim)], _gain(found)
         said = (
             f"multiply-accumulates {count_text(work[0])} -> {count_text(work[1])} ({work[0] / work[1]:.2f}x),"

@@ -28,6 +28,8 @@ from lichen.engine.training.execution import Execution
 
 CLIP = 1.0
 """The longest gradient: what is rounded coarsely has a steep loss."""
+CLOSE = 0.1
+"""Actions from -1 to 1 that are this near each other count as the same."""
 
 
 @step
@@ -92,13 +94,15 @@ def qat(
 def _require_parity(
     said_NK: np.ndarray, trained: Model, rows_NCHW: np.ndarray, reference: Reference, max_changed: float
 ) -> None:
-    """Whether an executable answers as the simulation said.
+    """Whether an executable answers as the simulation said; actions may be a little off.
 
     Raises:
         GateError: on too many rows it does not; one row more is chance.
     """
     found_NK = answer.logits(_int8(trained, rows_NCHW), reference.images_NCHW)
-    num_changed = int((said_NK.argmax(1) != found_NK.argmax(1)).sum())
+    said_N, found_N = (reference.answers(outputs)["answer"] for outputs in (said_NK, found_NK))
+    off_N = np.abs(said_N.astype(np.float64) - found_N).reshape(len(said_NK), -1).max(1)
+    num_changed = int((off_N > (CLOSE if np.issubdtype(said_N.dtype, np.floating) else 0)).sum())
     if num_changed > max(1, max_changed * len(said_NK)):
         raise GateError(
             f"int8 must answer as its simulation on all but {max_changed:.0%} of the rows of"

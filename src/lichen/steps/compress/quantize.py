@@ -74,6 +74,9 @@ def quantize(
         OptionError: the precision or the group is not for such a model.
     """
     if feeds.are_packed(model.assets):
+        if runtime == "openvino":
+            raise OptionError("language models of few bits are run by onnxruntime, not by openvino",
+                              hint="runtime=auto")  # fmt: skip
         return _of_language(model, data, precision, group, num_calibration, max_drop, seed, run)
     if precision == "int4":
         raise OptionError("int4 is for the weights of language models; other nets compute in int8")

@@ -74,6 +74,7 @@ def sparsify(
     for number in range(1, rounds + 1):
         is_last = number == rounds
         found = masking.masks(module.to("cpu"), pattern, _share(sparsity, number / rounds), shape)
+        found = masking.both(found, masking.of(module, assets))
         settings = Settings(
             epochs=epochs if is_last else round_epochs, rate=rate, weight_decay=weight_decay,
             precision=precision, seed=seed + number - 1,

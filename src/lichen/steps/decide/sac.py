@@ -120,7 +120,7 @@ def sac(
         return {"loss": float(np.mean(losses)), "temperature": float(agent.log_heat.detach().exp())}
 
     practice.practise(goes, round)
-    return policy.model_of(agent.policy, environment, bound="tanh", scales=scales)
+    return policy.model_of(policy.bounded(agent.policy, agent.num_numbers), environment, scales=scales)
 
 
 class Agent(nn.Module):
