@@ -248,3 +248,14 @@ def encoded_by_transformers(folder: Path, texts, pooling: str = "mean_tokens") -
     else:
         found = (said * mask).sum(1) / mask.sum(1)
     return torch.nn.functional.normalize(found, dim=-1).numpy()
+
+
+LABELLED = {"dry": ["stone", "bark", "old"], "damp": ["rain", "moss", "wet"]}
+
+
+def labelled(num_rows=200):
+    """Short texts of different lengths, of two kinds that words tell apart."""
+    draws = np.random.default_rng(0)
+    labels = draws.choice(list(LABELLED), num_rows)
+    rows = [" ".join(draws.choice(LABELLED[label], 5)) for label in labels]
+    return li.texts([text + " the" * (row % 5) for row, text in enumerate(rows)], labels, duplicates="drop")

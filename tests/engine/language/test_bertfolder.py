@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from languages import ENCODER_TEXTS, bert_folder, encoded_by_transformers, encoder_folder
+from languages import ENCODER_TEXTS, bert_folder, encoded_by_transformers, encoder_folder, labelled
 from safetensors.torch import load_file, save_file
 
 import lichen as li
@@ -64,7 +64,7 @@ def other(folder, tmp_path, file, **change):
 ])  # fmt: skip
 def test_what_it_would_compute_otherwise_is_refused(folder, tmp_path, file, change, said):
     with pytest.raises(UsageError, match=said):
-        li.pretrain.adopt(other(folder, tmp_path, file, **change))
+        li.pretrain.adopt(other(folder, tmp_path, file, **change), net="bert")
 
 
 def test_a_missing_tensor_is_named(folder, tmp_path):
@@ -114,16 +114,6 @@ def test_a_roberta_below_another_head_is_the_same_encoder(like, tmp_path):
     np.testing.assert_allclose(
         li.pretrain.adopt(str(tmp_path / "made")).embed(ENCODER_TEXTS), wanted, atol=1e-5
     )
-
-
-LABELLED = {"dry": ["stone", "bark", "old"], "damp": ["rain", "moss", "wet"]}
-
-
-def labelled(num_rows=200):
-    draws = np.random.default_rng(0)
-    labels = draws.choice(list(LABELLED), num_rows)
-    rows = [" ".join(draws.choice(LABELLED[label], 5)) for label in labels]
-    return li.texts([text + " the" * (row % 5) for row, text in enumerate(rows)], labels, duplicates="drop")
 
 
 @pytest.mark.slow

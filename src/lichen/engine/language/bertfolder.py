@@ -163,9 +163,3 @@ def _number(config: Mapping[str, Any], name: str, folder: Path) -> int:
     if not isinstance(given := config.get(name), int):
         raise DataError(f"config.json must say `{name}`, a whole number", where=str(folder))
     return given
-
-
-def claims(folder: Path) -> bool:
-    """Whether a folder says that one of these lies in it."""
-    path = folder / "config.json"
-    return path.is_file() and encoderfolder.mapping(path).get("model_type") in FAMILIES
