@@ -236,6 +236,9 @@ def build(
     if chosen == "encoder":
         return hfencoder.build(in_shape=in_shape, num_outputs=num_outputs, variant=variant, config=config,
                                depth=depth, blank=blank, pooling=pooling)  # fmt: skip
+    if chosen == "pairs":
+        raise UsageError(f"`{variant}` is an encoder-decoder; of the library decoders and encoders are nets",
+                         hint="net='seq2seq' tells a text from another")  # fmt: skip
     length, size = in_shape
     told = config if config is not None else {
         "hidden_size": HEAD_WIDTH * depth, "num_hidden_layers": depth, "num_attention_heads": depth,

@@ -181,6 +181,12 @@ def test_what_no_net_computes_is_told_with_what_is(tmp_path):
     plain = llama_folder(tmp_path / "unknown", model_type="mosslike")
     with pytest.raises(UsageError, match=r"cannot open this model(.|\n)*bert, roberta, .*Llamas.*encoders"):
         li.pretrain.adopt(str(plain))
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UsageError, match="no GGUF file becomes a bert"):
+        li.pretrain.adopt(str(tmp_path / "a.gguf"), net="bert")
+    pair = llama_folder(tmp_path / "pair", model_type="t5", architectures=["T5Model"])
+    with pytest.raises(UsageError, match="none of the library enters(.|\n)*encoders of texts"):
+        li.pretrain.adopt(str(pair))
     with pytest.raises(UsageError, match="`bert` computes bert, roberta, .*, not llama"):
         li.pretrain.adopt(str(llama_folder(tmp_path / "llama")), net="bert")
     with pytest.raises(UsageError, match="to be a gpt, not 'gelu'"):

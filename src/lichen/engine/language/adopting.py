@@ -56,6 +56,8 @@ def read(path: Path, net: str = "auto") -> Model:
     if path.is_file():
         if path.suffix.lower() != ".gguf":
             raise DataError("a language model is a folder with config.json, or a GGUF file", where=str(path))
+        if net == "bert":
+            raise UsageError("no GGUF file becomes a bert", where=str(path), hint="net='auto'")
         return _of_gguf(path, net)
     config = llamafolder.config_of(path)
     _require_weights(path)
@@ -64,6 +66,9 @@ def read(path: Path, net: str = "auto") -> Model:
     kind = _kind(path, config)
     if kind == "encoder":
         return _encoder(_loaded(path, kind, {"use_safetensors": True}), path)
+    if kind == "pairs":
+        raise UsageError("an encoder-decoder tells a text from another; none of the library enters",
+                         where=str(path), hint=FAMILIES)  # fmt: skip
     made = _loaded(path, kind, {"use_safetensors": True})
     return _of_library(made, foreign.asset_of(path, config), chat.asset_of(path))
 
@@ -85,7 +90,7 @@ def _own(folder: Path, config: Mapping[str, Any], net: str) -> Model | None:
 
 
 def _kind(folder: Path, config: Mapping[str, Any]) -> str:
-    """What a model is: a decoder or an encoder."""
+    """What a model is: a decoder, an encoder or pairs, an encoder-decoder."""
     names = config.get("architectures")
     name = str(names[0]) if isinstance(names, list) and names else ""
     if encoderfolder.is_one(folder):
