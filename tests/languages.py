@@ -143,3 +143,119 @@ def _bert_tensors(config) -> dict[str, torch.Tensor]:
     made = {name: torch.randn(shape, generator=draws) / 3 for name, shape in shapes.items()}
     made["embeddings.word_embeddings.weight"] *= 6  # so that words are heard through two blocks of noise
     return {name: tensor + ("Norm.weight" in name) for name, tensor in made.items()}
+
+
+ENCODER_TEXTS = [
+    "moss grows on the old stone",
+    "",
+    "Wet bark!",
+    "rain rain " * 30,
+    "lichen <s> the [SEP] moss",
+]
+"""Of different lengths, one longer than what is read, one that spells special tokens."""
+
+
+def encoder_tokenizer(kind: str, folder: Path) -> None:
+    """A tokenizer as models of a kind have it: WordPiece, byte pairs or pieces, and what is around texts."""
+    import tokenizers
+    from tokenizers import models, normalizers, pre_tokenizers, processors, trainers
+
+    if kind in ("roberta", "mpnet"):
+        made, apart = tokenizers.Tokenizer(models.BPE()), ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(vocab_size=290, special_tokens=apart, show_progress=False,
+                                      initial_alphabet=pre_tokenizers.ByteLevel.alphabet())  # fmt: skip
+    elif kind in ("xlm-roberta", "camembert"):
+        made = tokenizers.Tokenizer(models.Unigram())
+        apart = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.UnigramTrainer(vocab_size=60, special_tokens=apart, unk_token="<unk>",
+                                          show_progress=False)  # fmt: skip
+    elif kind == "modernbert":  # its special tokens come last, and number 0 says something
+        made, apart = tokenizers.Tokenizer(models.BPE()), []
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer = trainers.BpeTrainer(vocab_size=285, show_progress=False,
+                                      initial_alphabet=pre_tokenizers.ByteLevel.alphabet())  # fmt: skip
+    else:
+        made = tokenizers.Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        apart = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+        made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(vocab_size=80, special_tokens=apart, show_progress=False)
+    made.train_from_iterator([" ".join(WORDS)] * 3, trainer)
+    if kind == "modernbert":
+        apart = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
+        made.add_special_tokens(apart)
+    first, pad, last = ("<s>", "<pad>", "</s>") if "<s>" in apart else ("[CLS]", "[PAD]", "[SEP]")
+    bounds = [(word, made.token_to_id(word)) for word in (first, last)]
+    if kind == "roberta":
+        made.post_processor = processors.RobertaProcessing(bounds[1], bounds[0], add_prefix_space=False)
+    else:
+        made.post_processor = processors.TemplateProcessing(
+            single=f"{first} $A {last}", special_tokens=bounds
+        )
+    made.save(str(folder / "tokenizer.json"))
+    about = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": pad, "cls_token": first,
+             "sep_token": last, "model_max_length": 20}  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(about))
+
+
+ENCODER_SIZES = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 40,
+    "max_position_embeddings": 24,
+}  # fmt: skip
+
+
+def encoder_folder(kind: str, folder: Path, pooling: str = "mean_tokens", like: str = "", **change):
+    """A folder with a small encoder of transformers as sentence-transformers saves it; the library's model.
+
+    Args:
+        pooling: the mode, as `1_Pooling/config.json` says it. like: the part of transformers that makes it.
+    """
+    import transformers
+
+    (folder / "1_Pooling").mkdir(parents=True)
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({f"pooling_mode_{pooling}": True}))
+    encoder_tokenizer(kind, folder)
+    teller = transformers.AutoTokenizer.from_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(kind, **{
+        **ENCODER_SIZES, "vocab_size": len(teller), "pad_token_id": teller.pad_token_id, **change,
+    })  # fmt: skip
+    made = getattr(transformers, like or "AutoModel").from_config(config).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    made.save_pretrained(folder, safe_serialization=True)
+    return made
+
+
+@torch.no_grad()
+def encoded_by_transformers(folder: Path, texts, pooling: str = "mean_tokens") -> np.ndarray:
+    """(N, D) of length 1: AutoTokenizer, AutoModel, and the rule that sentence-transformers publishes."""
+    import transformers
+
+    teller = transformers.AutoTokenizer.from_pretrained(folder)
+    net = transformers.AutoModel.from_pretrained(folder).eval()
+    given = teller(list(texts), truncation=True, padding=True, return_tensors="pt")
+    given = {name: given[name] for name in ("input_ids", "attention_mask")}
+    said, mask = net(**given).last_hidden_state, given["attention_mask"][..., None]
+    if pooling == "cls_token":
+        found = said[:, 0]
+    elif pooling == "lasttoken":
+        found = said[torch.arange(len(said)), mask.sum((1, 2)) - 1]
+    elif pooling == "max_tokens":
+        found = said.masked_fill(mask == 0, -1e9).amax(1)
+    else:
+        found = (said * mask).sum(1) / mask.sum(1)
+    return torch.nn.functional.normalize(found, dim=-1).numpy()
+
+
+LABELLED = {"dry": ["stone", "bark", "old"], "damp": ["rain", "moss", "wet"]}
+
+
+def labelled(num_rows=200):
+    """Short texts of different lengths, of two kinds that words tell apart."""
+    draws = np.random.default_rng(0)
+    labels = draws.choice(list(LABELLED), num_rows)
+    rows = [" ".join(draws.choice(LABELLED[label], 5)) for label in labels]
+    return li.texts([text + " the" * (row % 5) for row, text in enumerate(rows)], labels, duplicates="drop")

@@ -761,10 +761,10 @@ class _Pretrain:
         self,
         source: str = ...,
         *,
-        net: Literal['auto', 'gpt', 'hf'] = ...,
+        net: Literal['auto', 'gpt', 'bert', 'hf'] = ...,
         max_tokens: int | None = ...,
     ) -> Model:
-        """take a language model or a sentence encoder of others, with its tokenizer, into the record"""
+        """take a language model or an encoder of texts of others, with its tokenizer, into the record"""
         ...
     def language(
         self,

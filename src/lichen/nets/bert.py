@@ -1,10 +1,11 @@
 """bert: an encoder of texts as BERT's files hold it: learnt places, norms after each half of a block.
 
-Without outputs it gives the mean of what its tokens stand for, which is what sentence encoders are read by;
-with `num_outputs` a head tells the kind of a text from that mean. The vector of the one segment that is read
-is a part of the places'.
+Without outputs it gives what its tokens stand for as one vector, which is what sentence encoders are read by;
+with `num_outputs` a head tells the kind of a text from that vector. That of the one segment that is read is a
+part of the places'. A RoBERTa and a DistilBERT are this net too: what they differ by is in their tables.
 
-Papers: Devlin et al. 2019; Wang et al. 2020 (MiniLM); Reimers and Gurevych 2019, section 3 (mean).
+Papers: Devlin et al. 2019; Liu et al. 2019 (RoBERTa); Sanh et al. 2019 (DistilBERT); Wang et al. 2020
+(MiniLM); Reimers and Gurevych 2019, section 3 (pooling).
 Shapes: B batch, T tokens, V different ones, D width, H heads, K width of a head.
 """
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lichen.core.errors import OptionError
+from lichen.layers.pooling import pooled, require_known
 
 TAKES = "tokens"
 PAD = 0
@@ -55,13 +57,14 @@ def mixed(q_BHTK: Tensor, k_BHTK: Tensor, v_BHTK: Tensor, is_told_B11T: Tensor) 
 
 
 class Bert(nn.Module):
-    """head(mean(blocks(norm(tokens + places))))."""
+    """head(pooled(blocks(norm(tokens + places))))."""
 
     def __init__(
         self, blocks: list[Block], num_tokens: int, num_places: int, num_outputs: int, *, width: int,
-        epsilon: float, dropout: float,
+        epsilon: float, dropout: float, pooling: str,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.pooling = pooling
         self.tokens = nn.Embedding(num_tokens, width, padding_idx=PAD)
         self.places = nn.Embedding(num_places, width)
         self.norm = nn.LayerNorm(width, epsilon)
@@ -70,8 +73,7 @@ class Bert(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def features(self, x_BT: Tensor) -> Tensor:
-        is_told_BT1 = (x_BT != PAD)[..., None]
-        return (self.each(x_BT) * is_told_BT1).sum(1) / is_told_BT1.sum(1).clamp(min=1)
+        return pooled(self.each(x_BT), x_BT != PAD, self.pooling)
 
     def each(self, x_BT: Tensor) -> Tensor:
         """(B, T, D): what every token stands for among the others."""
@@ -98,17 +100,20 @@ def build(
     num_places: int = 512,
     epsilon: float = 1e-12,
     dropout: float = 0.1,
+    pooling: str = "mean",
 ) -> nn.Module:
     """A fresh net, as BERT starts.
 
     Args:
         in_shape: (T, V), how many tokens a text has at most and how many different ones there are.
-        num_outputs: 0: the mean itself, (B, D).
+        num_outputs: 0: the vector of a text itself, (B, D).
         hidden: width of the dense layers; None: four times the width.
         num_places: places that have a vector, T at least.
+        pooling: what a text's vector is: the mean of its tokens', that of the first (cls) or the last, or the
+            largest of each number (max).
 
     Raises:
-        OptionError: a width that the heads do not divide, or fewer places than tokens.
+        OptionError: a width that the heads do not divide, fewer places than tokens, or an unknown pooling.
     """
     if width % num_heads:
         raise OptionError(f"a width of {width} cannot be {num_heads} heads of equal width")
@@ -116,7 +121,10 @@ def build(
         raise OptionError(f"a text of {in_shape[0]} tokens must have as many places, not {num_places}",
                           hint=f"max_tokens={num_places}")  # fmt: skip
     blocks = [Block(width, num_heads, hidden or 4 * width, epsilon) for _ in range(depth)]
-    net = Bert(blocks, in_shape[1], num_places, num_outputs, width=width, epsilon=epsilon, dropout=dropout)
+    net = Bert(
+        blocks, in_shape[1], num_places, num_outputs, width=width, epsilon=epsilon, dropout=dropout,
+        pooling=require_known(pooling),
+    )  # fmt: skip
     for part in net.modules():
         if isinstance(part, nn.Linear | nn.Embedding):
             nn.init.normal_(part.weight, std=0.02)  # Devlin et al.'s

@@ -1,7 +1,7 @@
-"""hf: any causal language model of the transformers library by its type, as `hf/gpt2`, asked as ours are.
+"""hf: any model of texts of the transformers library by its type, as `hf/gpt2`, asked as ours are.
 
-A document begins at `end`, before which nothing is seen, and number 0 stands for no
-text. A library's tokenizer may say something by 0; then 0 and `blank` change places, in and out.
+Encoders (`hf/electra`) are as `hfencoder` has them. Of a causal language model a document begins at `end`,
+before which nothing is seen, and number 0 stands for no text.
 
 Shapes: B batch, T tokens, S tokens seen, R columns, V different tokens, D width.
 """
@@ -9,7 +9,6 @@ Shapes: B batch, T tokens, S tokens seen, R columns, V different tokens, D width
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lichen.core.errors import NotFoundError, UsageError, missing_package, nearest
+from lichen.core.errors import OptionError, UsageError
+from lichen.layers import library
+from lichen.nets import hfencoder
 
 TAKES = "tokens"
 PAD = 0
@@ -108,7 +109,7 @@ class Hf(nn.Module):
 
     def cache(self, room: int) -> Cache:
         """An empty cache; it grows as it needs to."""
-        return Cache(library().DynamicCache(config=self.body.config))
+        return Cache(library.package().DynamicCache(config=self.body.config))
 
     def features(self, x_BT: Tensor, cache: Cache | None = None) -> Tensor:
         """(B, T, D) at each token, or (B, D) at the last one of whole texts."""
@@ -135,7 +136,7 @@ class Hf(nn.Module):
             place_BT: how far from its beginning each token stands. seen_BTS: which of all tokens, those of
                 the cache first, each one sees.
         """
-        only = {"logits_to_keep": column_R} if "logits_to_keep" in _taken(self.whole[0]) else {}
+        only = {"logits_to_keep": column_R} if "logits_to_keep" in library.taken(self.whole[0]) else {}
         found = self._told(self.whole[0], x_BT, cache, place_BT, seen_BTS, **only).logits
         return self._ours(found if only else found[:, column_R])
 
@@ -190,31 +191,14 @@ class Hf(nn.Module):
         return found
 
     def _theirs(self, x_BT: Tensor) -> Tensor:
-        """The library's numbers of tokens."""
-        x_BT = x_BT.long()
-        if self.blank is None:
-            return x_BT
-        blank_BT = torch.full_like(x_BT, 0 if self.blank == self._size else self.blank)
-        return torch.where(x_BT == PAD, blank_BT, torch.where(x_BT == self.blank, 0, x_BT))
+        return library.theirs(x_BT, self.blank, self._size)
 
     def _ours(self, logits_BTV: Tensor) -> Tensor:
-        """Logits by our numbers of tokens; one that was added is never told."""
-        if self.blank is None:
-            return logits_BTV
-        if self.blank == self._size:
-            never_BT1 = torch.full_like(logits_BTV[..., :1], torch.finfo(logits_BTV.dtype).min)
-            return torch.cat([never_BT1, logits_BTV[..., 1:], logits_BTV[..., :1]], -1)
-        order_V = torch.arange(self._size, device=logits_BTV.device)
-        order_V[PAD], order_V[self.blank] = self.blank, PAD
-        return logits_BTV[..., order_V]
+        return library.ours(logits_BTV, self.blank, self._size)
 
     @property
     def _size(self) -> int:
         return self.body.config.vocab_size
-
-
-def _taken(part: nn.Module) -> set[str]:
-    return set(inspect.signature(part.forward).parameters)
 
 
 def build(
@@ -222,28 +206,39 @@ def build(
     in_shape: tuple[int, int],
     num_outputs: int = 0,
     variant: str = "gpt2",
+    kind: str | None = None,
     config: Mapping[str, Any] | None = None,
     depth: int = 2,
     end: int = 1,
     blank: int | None = None,
+    pooling: str = "mean",
 ) -> nn.Module:
     """A fresh net of a type that the library knows.
 
     Args:
         in_shape: (T, V), how many tokens a row has and how many different ones there are.
-        num_outputs: 0: the next token is told; else this many kinds of texts.
-        variant: the type: gpt2, qwen2, ...
+        num_outputs: 0: the next token is told, or an encoder's vector; else this many kinds of texts.
+        variant: the type: gpt2, qwen2, electra, ...
+        kind: decoder, encoder or pairs (an encoder-decoder); None: what the library has of the type.
         config: what the library's configuration is told; None: so many layers of width 64 each.
         depth: the number of layers where nothing is configured.
+        end: the number that begins a document, or a target.
         blank: the library's number that stands at 0 here.
+        pooling: of an encoder's tokens, as `bert` has it.
 
     Raises:
         NotFoundError: the library knows no such type.
-        UsageError: it is of a model that tells no tokens, or one by one alone.
+        UsageError: it is of a model that no texts go into, or tells tokens one by one alone.
     """
-    known = library().models.auto.configuration_auto.CONFIG_MAPPING
-    if variant not in known:
-        raise NotFoundError(f"transformers has no type of model `{variant}`", hint=nearest(variant, known))
+    chosen = kind or library.kind_of(variant) or "decoder"
+    if chosen not in library.KINDS:
+        raise OptionError(f"`kind` must be one of {', '.join(library.KINDS)}, not {chosen}")
+    if chosen == "encoder":
+        return hfencoder.build(in_shape=in_shape, num_outputs=num_outputs, variant=variant, config=config,
+                               depth=depth, blank=blank, pooling=pooling)  # fmt: skip
+    if chosen == "pairs":
+        raise UsageError(f"`{variant}` is an encoder-decoder; of the library decoders and encoders are nets",
+                         hint="net='seq2seq' tells a text from another")  # fmt: skip
     length, size = in_shape
     told = config if config is not None else {
         "hidden_size": HEAD_WIDTH * depth, "num_hidden_layers": depth, "num_attention_heads": depth,
@@ -251,12 +246,7 @@ def build(
         "vocab_size": size - (blank == size - 1), "max_position_embeddings": length,
         "bos_token_id": end, "eos_token_id": end, "pad_token_id": None,
     }  # fmt: skip
-    told = {name: given for name, given in told.items() if name != "model_type"}
-    try:
-        made = library().AutoModelForCausalLM.from_config(known[variant](**told), trust_remote_code=False)
-    except ValueError as error:
-        said = str(error).partition("\n")[0][:200]
-        raise UsageError(f"`{variant}` is no causal language model of transformers: {said}") from None
+    made = library.made(variant, chosen, told)
     return of(made, num_outputs=num_outputs, end=end, blank=blank)
 
 
@@ -266,7 +256,7 @@ def of(made: Any, *, num_outputs: int = 0, end: int, blank: int | None = None) -
     Raises:
         UsageError: documents cannot lie side by side in it, or it has parts beside its body and its head.
     """
-    lacking = [name for name in NEEDED if name not in _taken(made)]
+    lacking = [name for name in NEEDED if name not in library.taken(made)]
     if lacking:
         raise UsageError(
             f"a language model must take {', '.join(NEEDED)}; {type(made).__name__} takes no {lacking[0]}"
@@ -276,16 +266,3 @@ def of(made: Any, *, num_outputs: int = 0, end: int, blank: int | None = None) -
     if beside and not num_outputs:
         raise UsageError(f"{type(made).__name__} has weights beside its body and its head")
     return net
-
-
-def library() -> Any:
-    """The library, transformers.
-
-    Raises:
-        MachineError: it is not installed.
-    """
-    try:
-        import transformers
-    except ImportError:
-        raise missing_package("transformers", "text") from None
-    return transformers

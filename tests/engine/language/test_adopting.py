@@ -3,13 +3,24 @@
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tokenizers
 import torch
-from languages import drawn, llama_folder, texts
+from languages import (
+    ENCODER_TEXTS,
+    bert_folder,
+    drawn,
+    encoded_by_transformers,
+    encoder_folder,
+    labelled,
+    llama_folder,
+    texts,
+)
+from safetensors.torch import load_file, save_file
 
 import lichen as li
 from lichen.core.errors import DataError, MachineError, NotFoundError, UnsafeInputError, UsageError
@@ -85,6 +96,101 @@ def test_a_model_of_the_library_says_what_it_said_there(kind, tmp_path):
     assert model.generate(WORDS[:3], temperature=0, max_new_tokens=5) == [
         model.generate(word, temperature=0, max_new_tokens=5)[0] for word in WORDS[:3]
     ]
+
+
+ENCODERS = {
+    "mpnet": {}, "electra": {"embedding_size": 16}, "albert": {"embedding_size": 16},
+    "deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+    "modernbert": {"global_attn_every_n_layers": 2, "local_attention": 8},
+    "bert": {"hidden_act": "relu"},  # which our own bert does not compute
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["mean_tokens", "cls_token"])
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_an_encoder_of_the_library_says_what_it_said_there(kind, pooling, tmp_path):
+    pytest.importorskip("transformers")
+    encoder_folder(kind, tmp_path / "made", pooling, **ENCODERS[kind])
+    wanted = encoded_by_transformers(tmp_path / "made", ENCODER_TEXTS, pooling)
+    model = li.pretrain.adopt(str(tmp_path / "made"))
+    assert model.net == f"hf/{kind}" and model.task == "sentence_embedding"
+    assert model.assets["max_tokens"] == 20 and model.options["pooling"] == pooling.partition("_")[0]
+    shutil.rmtree(tmp_path / "made")
+    model.save(tmp_path / "m.lichen")
+    again = li.open(tmp_path / "m.lichen")
+    np.testing.assert_allclose(again.embed(ENCODER_TEXTS), wanted, atol=1e-5)
+    for text, vector in zip(ENCODER_TEXTS, wanted, strict=True):
+        np.testing.assert_allclose(again.embed(text)[0], vector, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_decoder_that_a_folder_pools_is_an_encoder(tmp_path):
+    pytest.importorskip("transformers")
+    sizes = {"num_key_value_heads": 2, "head_dim": 8}
+    encoder_folder("qwen3", tmp_path / "made", "lasttoken", like="AutoModelForCausalLM", **sizes)
+    wanted = encoded_by_transformers(tmp_path / "made", ENCODER_TEXTS, "lasttoken")
+    model = li.pretrain.adopt(str(tmp_path / "made"))
+    assert model.net == "hf/qwen3" and model.options["pooling"] == "last"
+    np.testing.assert_allclose(model.embed(ENCODER_TEXTS), wanted, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_one_of_ours_says_what_the_library_says_of_the_same_folder(tmp_path):
+    encoder_folder("roberta", tmp_path / "made")
+    ours, theirs = (li.pretrain.adopt(str(tmp_path / "made"), net=net) for net in ("auto", "hf"))
+    assert (ours.net, theirs.net) == ("bert", "hf/roberta")
+    assert ours.assets == theirs.assets
+    np.testing.assert_allclose(theirs.embed(ENCODER_TEXTS), ours.embed(ENCODER_TEXTS), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_weights_that_lack_a_tensor_are_refused_and_not_drawn(tmp_path):
+    encoder_folder("mpnet", tmp_path / "made")
+    path = tmp_path / "made" / "model.safetensors"
+    tensors = load_file(path)
+    for name in [name for name in tensors if "pooler" in name]:
+        del tensors[name]
+    save_file(tensors, path, metadata={"format": "pt"})
+    assert li.pretrain.adopt(str(tmp_path / "made")).net == "hf/mpnet"
+    del tensors["encoder.layer.1.attention.attn.q.weight"]
+    save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(DataError, match=r"no tensor `encoder\.layer\.1\.attention\.attn\.q\.weight`"):
+        li.pretrain.adopt(str(tmp_path / "made"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mpnet", "modernbert"])
+def test_an_encoder_of_the_library_learns_labels_and_leaves_as_a_graph(kind, tmp_path):
+    pytest.importorskip("onnxruntime")
+    encoder_folder(kind, tmp_path / "made", **ENCODERS[kind])
+    data = labelled()
+    model = li.adapt.head(li.pretrain.adopt(str(tmp_path / "made")), data)
+    beside = li.adapt.adapter(model, data, rank=4, epochs=2, precision="float32")
+    assert beside.is_adapted and li.evaluate(beside, data).value > 0.8
+    tuned = li.adapt.finetune(model, data, epochs=3, precision="float32")
+    assert li.evaluate(tuned, data).value > 0.9
+    program = li.deploy.export(tuned, data, format="onnx", runtime="onnxruntime")
+    asked = ["wet rain on moss", "old stone", "rain " * 40]
+    ours, theirs = ([row["confidence"] for row in one.predict(asked)] for one in (tuned, program))
+    np.testing.assert_allclose(theirs, ours, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_what_no_net_computes_is_told_with_what_is(tmp_path):
+    plain = llama_folder(tmp_path / "unknown", model_type="mosslike")
+    with pytest.raises(UsageError, match=r"cannot open this model(.|\n)*bert, roberta, .*Llamas.*encoders"):
+        li.pretrain.adopt(str(plain))
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UsageError, match="no GGUF file becomes a bert"):
+        li.pretrain.adopt(str(tmp_path / "a.gguf"), net="bert")
+    pair = llama_folder(tmp_path / "pair", model_type="t5", architectures=["T5Model"])
+    with pytest.raises(UsageError, match="none of the library enters(.|\n)*encoders of texts"):
+        li.pretrain.adopt(str(pair))
+    with pytest.raises(UsageError, match="`bert` computes bert, roberta, .*, not llama"):
+        li.pretrain.adopt(str(llama_folder(tmp_path / "llama")), net="bert")
+    with pytest.raises(UsageError, match="to be a gpt, not 'gelu'"):
+        li.pretrain.adopt(str(bert_folder(tmp_path / "bert")), net="gpt")
 
 
 @pytest.mark.slow

