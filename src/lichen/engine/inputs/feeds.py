@@ -16,7 +16,7 @@ from lichen.core.model import Model
 from lichen.core.protocols import Feed, Task
 from lichen.data import chat, conversations, dialogues, encoder, packing, pairing, tokenizer, tokens
 from lichen.data.batches import Source
-from lichen.engine.inputs import codes, observations, pictures, tabular, texts
+from lichen.engine.inputs import codes, grey, observations, pictures, tabular, texts
 
 KINDS = {
     "text": "texts",
@@ -40,7 +40,9 @@ def of(assets: Mapping[str, Any]) -> Feed:
     """How inputs of a person are read for a value with these assets."""
     if "observation_shape" in assets:
         return tabular if "encoder" in assets else observations
-    return texts if "tokenizer" in assets else codes if are_codes(assets) else pictures
+    if "tokenizer" in assets or are_codes(assets):
+        return texts if "tokenizer" in assets else codes
+    return grey if list(assets.get("image_shape") or ())[:1] == [1] else pictures
 
 
 def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
