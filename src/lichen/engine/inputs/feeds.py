@@ -95,7 +95,7 @@ def _require_same_meaning(data: Dataset, assets: Mapping[str, Any]) -> None:
     about = data.schema.get("observation", {})
     for end in ("low", "high") if about else ():
         own, found = assets.get(f"action_{end}") or [], about[end] or []
-        if not np.array_equal(np.float32(own), np.float32(found)):
+        if not np.array_equal(np.asarray(own, np.float32), np.asarray(found, np.float32)):
             raise UsageError(f"the data's actions must have the model's bounds; `{end}` is {found or 'none'},"
                              f" the model's {own or 'none'}",
                              hint="li.observations(..., low=, high=) takes the model's bounds")  # fmt: skip
