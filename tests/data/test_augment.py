@@ -171,6 +171,12 @@ def test_an_unknown_operation_is_refused_with_the_nearest():
         augment.numbers([{"op": "rotat", "strength": 1.0}])
 
 
+def test_an_operation_named_twice_is_refused():
+    with pytest.raises(OptionError, match="`rotate` is named again(.|\\n)*one strength for it"):
+        augment.policy_of([{"rotate": 5.0}, {"flip": 0.5}, {"rotate": 90.0}])
+    assert augment.policy_of([{"rotate": 0.0}, {"rotate": 9.0}]) == [{"op": "rotate", "strength": 9.0}]
+
+
 def test_every_operation_owns_its_draws():
     owned = [number for numbers in augment.DRAWS.values() for number in numbers]
     assert sorted(owned) == list(range(len(owned))) and augment.DRAWS.keys() == augment.OPERATIONS.keys()

@@ -132,3 +132,18 @@ def test_a_survey_counts_every_label(tmp_path):
                    tmp_path / "train.parquet")  # fmt: skip
     found, _ = survey.survey(str(tmp_path))
     assert found.are_several and sum(found.labels["cat"].values()) == 2
+
+
+def test_words_that_only_look_like_numbers_stay_apart(tmp_path):
+    """Python reads 1_2 as 12 and 007 as 7; a class is its own name."""
+    cells = ["1_2", "12", "007", "7", "1e3", "1000", "7.0", "inf", "-1", "\u0663"]
+    data = load(folder(tmp_path, "file_name,label", cells))
+    rows = data.rows("train")
+    found = {rows.describe(row)[-5:-4]: data.labels[target] for row, target in enumerate(rows.targets)}
+    assert found == {str(place): "7" if cell == "7.0" else cell for place, cell in enumerate(cells)}
+
+
+@pytest.mark.parametrize("cell", ["0.5", "-.25", "1.50", "", "nan"])
+def test_what_is_no_class_is_refused(tmp_path, cell):
+    with pytest.raises(DataError, match="label"):
+        load(folder(tmp_path, "file_name,label", ["1", cell]))

@@ -64,10 +64,7 @@ DRAWS = {
 COPIES = {"flip", "alternating_flip", "crop"}
 """Moves by whole pixels."""
 MOVES = {"flip", "alternating_flip", "crop", "shift", "rotate", "zoom", "shear"}
-
 Policy = Sequence[Mapping[str, Any]]
-
-
 DRAWN = {"trivialaugment": (14,), "randaugment": (17, 19)}
 """Operations that draw some of the wide ones, and the numbers of the draws that say which."""
 
@@ -81,11 +78,14 @@ def policy_of(
         favours: how often each wide operation is drawn; see `favour`.
 
     Raises:
-        OptionError: no operation draws the wide ones, or they are not named as they should be.
+        OptionError: an operation is named twice; or no operation draws the wide ones, or they are not named
+            as they should be.
     """
-    policy = [
-        {"op": op, "strength": strength} for pair in ops for op, strength in pair.items() if strength > 0
-    ]
+    policy = [{"op": op, "strength": amount} for pair in ops for op, amount in pair.items() if amount > 0]
+    names = [entry["op"] for entry in policy]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise OptionError(f"a policy must name an operation once; `{twice[0]}` is named again",
+                          hint=f"one strength for it: {{{twice[0]}: ...}}")  # fmt: skip
     if not favours:
         return policy
     checked = favour.check(favours)

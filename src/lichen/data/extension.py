@@ -51,7 +51,8 @@ def wanted(data: Dataset, ratio: float | None, ratios: Mapping[str, float]) -> n
     """int64 (K,): rows to add to each class.
 
     Args:
-        ratio: to each real row of train; None: what the class has less than the most common one.
+        ratio: to each real row of train; None: what the class, with the synthetic rows that it has already,
+            has less than the most common one has real ones.
         ratios: the same for single classes.
 
     Raises:
@@ -62,9 +63,11 @@ def wanted(data: Dataset, ratio: float | None, ratios: Mapping[str, float]) -> n
             raise OptionError(f"`{label}` in option `ratios` is no class", hint=nearest(label, data.labels))
         if not isinstance(share, int | float) or not 0 <= share < 1e6:
             raise OptionError(f"the ratio of `{label}` must be a number from 0 on, not {share!r}")
-    targets_N = data.rows("train").targets[provenance(data).is_real]
-    counts_K = np.bincount(targets_N, minlength=len(data.labels))
-    usual_K = counts_K.max() - counts_K if ratio is None else counts_K * ratio
+    targets_N, is_real_N = data.rows("train").targets, provenance(data).is_real
+    counts_K, held_K = (
+        np.bincount(some, minlength=len(data.labels)) for some in (targets_N[is_real_N], targets_N)
+    )
+    usual_K = np.maximum(counts_K.max() - held_K, 0) if ratio is None else counts_K * ratio
     told = zip(data.labels, counts_K, usual_K, strict=True)
     return np.rint(
         [count * ratios[label] if label in ratios else usual for label, count, usual in told]

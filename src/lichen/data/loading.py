@@ -132,15 +132,19 @@ def scanned(place: sources.Place, options: Mapping[str, Any]) -> tuple[str, Scan
 def divided(parts: Mapping[str, Part], plan: Plan, note: Callable[[str], None]) -> dict[str, Part]:
     """Train, validation and test as the plan says."""
     found = splits.carve(parts, validation=plan.validation, test=plan.test)
+    # Pairs of one source text are carved together too, but nobody promised it of splits that they came with.
+    alike = splits.shared if plan.group is None else splits.related
+    told = "that also stand in a split that judges them"
+    told += "" if plan.group is None else f", or whose `{plan.group}` does"
     if plan.duplicates == "refuse":
-        splits.refuse(found)
+        splits.refuse(found, alike)
     if plan.duplicates == "keep":
-        for name, count in splits.counts(found).items():
-            note(f"kept {count} {name} rows that also stand in a split that judges them")
+        for name, count in splits.counts(found, alike).items():
+            note(f"kept {count} {name} rows {told}")
     if plan.duplicates == "drop":
-        apart = splits.separate(found)
+        apart = splits.separate(found, alike)
         for name, count in apart.dropped.items():
-            note(f"dropped {count} {name} rows that also stand in a split that judges them")
+            note(f"dropped {count} {name} rows {told}")
         found = apart.parts
     if plan.num_train is not None and "train" in found:
         found["train"] = splits.limit(found["train"], plan.num_train)

@@ -71,10 +71,19 @@ def decode(data: bytes, channels: int, size: int | None = None) -> np.ndarray:
         UnsafeInputError: it has more than MAX_PIXELS pixels.
     """
     with _opened(data) as image:
-        try:
-            pixels_HWC = np.asarray(_converted(_turned(image), channels, size))
-        except FAULTS as error:
-            raise DataError(f"the image is damaged: {error}") from None
+        return of_image(image, channels, size)
+
+
+def of_image(image: Image, channels: int, size: int | None = None) -> np.ndarray:
+    """uint8 (C, H, W), or (C, S, S) at a size, of a Pillow image, read as its file is; may turn it in place.
+
+    Raises:
+        DataError: the image is damaged, or its pixels have no agreed range.
+    """
+    try:
+        pixels_HWC = np.asarray(_converted(_turned(image), channels, size))
+    except FAULTS as error:
+        raise DataError(f"the image is damaged: {error}") from None
     return pixels_HWC[None] if channels == 1 else pixels_HWC.transpose(2, 0, 1)
 
 

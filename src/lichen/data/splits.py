@@ -6,7 +6,7 @@ rows stay together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,8 @@ from lichen.data.scan import Part
 VALIDATION_SALT, TEST_SALT, LIMIT_SALT = 0x76616C, 0x746573, 0x6C696D
 JUDGES = (("validation", ("test",)), ("train", ("validation", "test")))
 """Each split and those that judge what is learnt from it, in the order in which rows leave."""
+Alike = Callable[[Part, list[Part]], np.ndarray]
+"""bool (N,): whether each row stands in one of some other parts."""
 
 
 def places(rows: Part, salt: int) -> np.ndarray:
@@ -81,12 +83,27 @@ class Apart:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def separate(parts: Mapping[str, Part]) -> Apart:
-    """Drops train rows whose content stands in validation or test, and validation rows in test."""
+def shared(rows: Part, others: list[Part]) -> np.ndarray:
+    """bool (N,): whether the content of a row also stands in one of the others."""
+    if not others:
+        return np.zeros(rows.num_rows, dtype=bool)
+    return np.isin(rows.ids, np.concatenate([other.ids for other in others]))
+
+
+def related(rows: Part, others: list[Part]) -> np.ndarray:
+    """bool (N,): whether the content of a row, or any row of its group, also stands in one of the others."""
+    groups = [other.groups for other in others if other.groups is not None]
+    if rows.groups is None or not groups:
+        return shared(rows, others)
+    return shared(rows, others) | np.isin(rows.groups, np.concatenate(groups))
+
+
+def separate(parts: Mapping[str, Part], alike: Alike = shared) -> Apart:
+    """Drops train rows that also stand in validation or test, and validation rows in test."""
     kept, dropped = dict(parts), {}
     for name, others in JUDGES:
         if name in kept:
-            is_shared = shared(kept[name], [kept[other] for other in others if other in kept])
+            is_shared = alike(kept[name], [kept[other] for other in others if other in kept])
             if is_shared.any():
                 kept[name], dropped[name] = kept[name].take(np.flatnonzero(~is_shared)), int(is_shared.sum())
     for name, rows in kept.items():
@@ -97,24 +114,17 @@ def separate(parts: Mapping[str, Part]) -> Apart:
     return Apart(kept, dropped)
 
 
-def shared(rows: Part, others: list[Part]) -> np.ndarray:
-    """bool (N,): whether the content of a row also stands in one of the others."""
-    if not others:
-        return np.zeros(rows.num_rows, dtype=bool)
-    return np.isin(rows.ids, np.concatenate([other.ids for other in others]))
-
-
-def counts(parts: Mapping[str, Part]) -> dict[str, int]:
+def counts(parts: Mapping[str, Part], alike: Alike = shared) -> dict[str, int]:
     """How many rows of each split also stand in one that judges it; splits without any are left out."""
     found = {
-        name: int(shared(parts[name], [parts[other] for other in judges if other in parts]).sum())
+        name: int(alike(parts[name], [parts[other] for other in judges if other in parts]).sum())
         for name, judges in JUDGES
         if name in parts
     }
     return {name: count for name, count in found.items() if count}
 
 
-def refuse(parts: Mapping[str, Part]) -> None:
+def refuse(parts: Mapping[str, Part], alike: Alike = shared) -> None:
     """Refuses rows that stand in two splits.
 
     Raises:
@@ -122,14 +132,15 @@ def refuse(parts: Mapping[str, Part]) -> None:
     """
     for name, judges in JUDGES:
         is_shared = (
-            shared(parts[name], [parts[other] for other in judges if other in parts])
+            alike(parts[name], [parts[other] for other in judges if other in parts])
             if name in parts
             else None
         )
         if is_shared is not None and is_shared.any():
             rows, row = parts[name], int(is_shared.argmax())
             raise DataError(
-                f"{int(is_shared.sum())} rows of {name} also stand in a split that judges it",
+                f"{int(is_shared.sum())} rows of {name} also stand in a split that judges it"
+                + (", or rows of their group do" if alike is related else ""),
                 where=rows.describe(row), hint="duplicates='drop' removes them",
             )  # fmt: skip
 

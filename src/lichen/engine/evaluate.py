@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from lichen.core.dataset import Dataset
-from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.protocols import Decoded
@@ -40,7 +39,6 @@ def score(
         LeakError: the split may not be opened here.
     """
     task = task_of(value.task)
-    _check_labels(value, data)
     task.check(data, split)
     rows: Any = feeds.rows_of(data, split, value.assets)
     images = supervised.whole(rows, value.assets)
@@ -60,15 +58,3 @@ def score(
         subject=value.digest, data=data.identity((split,)), split=split, num_rows=answers["outcome"].shape[0],
         headline=headline, higher_is_better=higher, metrics=figures, answers=answers,
     )  # fmt: skip
-
-
-def _check_labels(value: Model | Program, data: Dataset) -> None:
-    known = value.assets.get("labels")
-    if known is not None and data.labels and list(known) != data.labels:
-        extra = [label for label in data.labels if label not in known][:5]
-        seen = (
-            f"the data also has {', '.join(extra)}"
-            if extra
-            else f"the data has {len(data.labels)} in another order"
-        )
-        raise UsageError(f"the data's labels must be the model's {len(known)}; {seen}")

@@ -138,6 +138,29 @@ def test_rows_of_one_group_stay_in_one_split(tmp_path):
     assert again.rows("test").texts == data.rows("test").texts
 
 
+def test_a_group_in_two_splits_of_the_source_leaves_the_one_that_is_judged(tmp_path):
+    """Author 3 stands in train and test: nothing else says that train tells of test."""
+    rows = [
+        {"text": f"row {row} of {row % 20}", "author": f"author {row % 20}", "label": row % 2,
+         "split": "test" if row % 20 < 4 and not (row % 20 == 3 and row < 100) else "train"}
+        for row in range(400)
+    ]  # fmt: skip
+    (tmp_path / "g.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    notes = []
+    with li.opened(sinks=(lambda event: notes.append(str(event.get("text", ""))),)):
+        data = load(tmp_path / "g.jsonl", group="author", validation=0.2)
+        kept = load(tmp_path / "g.jsonl", group="author", validation=0.2, duplicates="keep")
+    said = "train rows that also stand in a split that judges them, or whose `author` does"
+    assert sum(f"5 {said}" in note for note in notes) == 2
+    homes = {split: {text.split()[-1] for text in data.rows(split).texts} for split in data.splits}
+    assert homes["test"] == {"0", "1", "2", "3"} and not homes["test"] & (
+        homes["train"] | homes["validation"]
+    )
+    assert "3" in {text.split()[-1] for text in kept.rows("train").texts}
+    with pytest.raises(DataError, match="5 rows of train also stand in a split that judges it, or rows of"):
+        load(tmp_path / "g.jsonl", group="author", validation=0.2, duplicates="refuse")
+
+
 BAD = {
     "no object": (b'{"text": "a"}\n[1, 2]\n', "JSON object, not list(.|\n)*bad.jsonl"),
     "no JSON": (b'{"text": "a"}\n{"text": \n', "must be a JSON object(.|\n)*bad.jsonl"),

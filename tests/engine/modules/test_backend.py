@@ -82,3 +82,43 @@ def test_misspelt_nets_and_options_are_refused_with_the_nearest():
         architecture.build("resnt20", {}, (3, 8, 8), 2)
     with pytest.raises(OptionError, match="width"):
         architecture.build("mlp", {"widht": 3}, (3, 8, 8), 2)
+
+
+class Small(nn.Module):
+    """A net whose answers hang on what it was built with; its tensors do not."""
+
+    def __init__(self, act="relu", power=None):
+        super().__init__()
+        self.head = nn.Linear(16, 3)
+        self.act = {"relu": nn.ReLU, "tanh": nn.Tanh}[act]()
+        self.power = power
+
+    def forward(self, x_BCHW):
+        y_BK = self.act(self.head(x_BCHW.flatten(1)))
+        return y_BK if self.power is None else self.power * y_BK
+
+
+PICTURES = {"image_shape": [1, 4, 4]}
+
+
+@pytest.mark.parametrize("assets", [None, PICTURES])
+def test_a_module_built_with_options_is_refused_without_them(assets):
+    with pytest.raises(UsageError, match=r"`act` is Tanh\(\), not ReLU\(\)(.|\n)*options=\{\.\.\.\}"):
+        backend.wrap(Small(act="tanh"), assets=assets)
+    module, x = Small(act="tanh").eval(), torch.randn(2, 1, 4, 4)
+    assert torch.equal(backend.wrap(module, options={"act": "tanh"}).torch()(x), module(x))
+
+
+def test_a_difference_that_is_no_part_shows_in_the_answers():
+    """Where it is known what the net takes, and without leaving a trace in it."""
+    module = Small(power=2.0)
+    random, modes = torch.get_rng_state(), [part.training for part in module.modules()]
+    with pytest.raises(UsageError, match="answers otherwise"):
+        backend.wrap(module, assets=PICTURES)
+    backend.wrap(module, assets=PICTURES, options={"power": 2.0})
+    assert torch.equal(torch.get_rng_state(), random)
+    assert [part.training for part in module.modules()] == modes and all(modes)
+
+
+def test_a_net_that_takes_other_rows_than_assets_say_is_compared_by_its_parts():
+    assert backend.wrap(Small(), assets={"image_shape": [3, 9, 9]}).task is None

@@ -113,3 +113,17 @@ def test_a_recipe_names_the_ingredients(tmp_path):
         model = run(recipe, opened).current["model"]
         assert [ref for ref in model.made.call.inputs] == ["data", "first", "second"]
         assert li.studies.reproduce(model).is_reproduced
+
+
+def test_models_with_other_zeros_under_their_masks_are_refused(tuned):
+    """Their mean would have weights where its assets say that there are none."""
+    data, models = tuned
+    with using(Session(store=None)):
+        first, second = (li.compress.sparsify(one, data, sparsity=0.5, epochs=1) for one in models[:2])
+        again = li.adapt.finetune(first, data, epochs=1, precision="float32")
+    with pytest.raises(UsageError, match="same zeros in the layers that are masked; number 2"):
+        made(data, first, second, method="uniform")
+    mixed = made(data, first, again, method="uniform")
+    for layer in mixed.assets["masks"]["layers"]:
+        zeros = [one.weights()[f"{layer}.weight"].numpy() == 0 for one in (first, mixed)]
+        assert np.array_equal(*zeros) and zeros[0].any()

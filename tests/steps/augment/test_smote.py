@@ -39,6 +39,16 @@ def test_the_rare_class_is_made_whole_of_rows_like_its_own():
     assert more.splits["validation"] == data.splits["validation"]
 
 
+def test_what_was_made_whole_stays_so():
+    """A second call counts the rows that the first one added."""
+    once = li.augment.smote(table())
+    with pytest.raises(UsageError, match="no synthetic rows to add"):
+        li.augment.smote(once)
+    twice = li.augment.smote(table(), ratios={"usual": 0, "rare": 1})
+    usual, rare = np.bincount(twice.rows("train").targets).tolist()
+    assert extension.wanted(twice, None, {}).tolist() == [0, usual - rare] and usual > rare
+
+
 def test_ratios_are_of_real_rows_and_say_which_classes_grow():
     data = table()
     counts = np.bincount(data.rows("train").targets)

@@ -104,6 +104,27 @@ def test_weights_of_another_net_are_refused(file):
         li.pretrain.load(rows(), net="resnet10", net_options={"width": 8}, weights=str(file[0]))
 
 
+@pytest.mark.parametrize(
+    ("net", "more", "less"),
+    [("cifar_resnet", {"depth": 14}, {"depth": 8}), ("mlp", {"depth": 4}, {"depth": 2})],
+)
+def test_weights_of_a_deeper_net_are_refused(tmp_path, net, more, less):
+    """Every tensor that the shallow one wants is there; what is left over would be lost unsaid."""
+    save_file(architecture.build(net, more, (3, 8, 8), 3).state_dict(), tmp_path / "deep.safetensors")
+    with pytest.raises(UsageError, match="no place for the weights' tensor"):
+        li.pretrain.load(rows(), net=net, net_options=less, weights=str(tmp_path / "deep.safetensors"))
+
+
+def test_parts_that_the_net_does_not_have_may_stay_unused(file, tmp_path):
+    tensors = {name: tensor for name, tensor in file[1].items() if not name.startswith("head.")}
+    others = {"pooler.dense.weight": torch.ones(2, 2), "aux.fc.bias": torch.ones(2)}
+    heads = {"fc.weight": torch.ones(3, 64), "fc.bias": torch.ones(3), "head.other.weight": torch.ones(2)}
+    save_file({**tensors, **others, **heads}, tmp_path / "more.safetensors")
+    found = load(tmp_path / "more.safetensors").torch().state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    assert torch.equal(found["head.weight"], heads["fc.weight"])
+
+
 def test_a_pickle_is_never_opened(tmp_path):
     planted = tmp_path / "planted"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,9 @@ from lichen.data.files import read_bytes, reading
 from lichen.data.labels import Label, listed, marked
 from lichen.data.scan import Located, Part, Scan, common_shape, content_of, part, split_of
 
+WHOLE = re.compile(r"-?(0|[1-9]\d*)(\.0*)?", re.ASCII)
+BROKEN = re.compile(r"-?\d*\.\d+", re.ASCII)
+"""Numbers that are classes, and those that are none."""
 LISTS = ("metadata", "labels", "index", "annotations")
 
 
@@ -217,13 +221,12 @@ def _inside(cell: str, files: Mapping[str, str], where: str) -> str:
 
 
 def _label(cell: str, where: str) -> str:
-    """Numbers written with a point are no classes, unless they are whole."""
+    """Numbers written with a point are no classes, unless they are whole; 007, 1_2 and 1e3 are words."""
     text = cell.strip()
-    try:
-        number = float(text)
-    except ValueError:
-        return label_text(text, where)
-    return label_text(number, where)
+    if text.lower() == "nan":
+        return label_text(None, where)
+    is_number = WHOLE.fullmatch(text) or BROKEN.fullmatch(text)
+    return label_text(float(text) if is_number else text, where)
 
 
 def _square(num_columns: int, path: Path) -> tuple[int, int, int]:

@@ -44,7 +44,10 @@ def decoded(item: Any, where: str, assets: Mapping[str, Any]) -> np.ndarray:
     """
     if isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.shape == tuple(assets["image_shape"]):
         return item
-    label, _, number = str(item).partition("#")
+    text = str(item)
+    # A class may have the sign in its name: C# is one, and C##7 means its seventh picture.
+    is_numbered = text not in assets["labels"] and "#" in text
+    label, _, number = text.rpartition("#") if is_numbered else (text, "", "")
     if label not in assets["labels"] or (number and not number.isdecimal()):
         raise DataError(f"an input must be a class, or class#number, not {str(item)[:80]!r}", where=where,
                         hint=nearest(label, assets["labels"]))  # fmt: skip

@@ -16,7 +16,7 @@ from lichen.core.model import Model
 from lichen.core.protocols import Feed, Task
 from lichen.data import chat, conversations, dialogues, encoder, packing, pairing, tokenizer, tokens
 from lichen.data.batches import Source
-from lichen.engine.inputs import codes, observations, pictures, tabular, texts
+from lichen.engine.inputs import codes, grey, observations, pictures, tabular, texts
 
 KINDS = {
     "text": "texts",
@@ -40,14 +40,17 @@ def of(assets: Mapping[str, Any]) -> Feed:
     """How inputs of a person are read for a value with these assets."""
     if "observation_shape" in assets:
         return tabular if "encoder" in assets else observations
-    return texts if "tokenizer" in assets else codes if are_codes(assets) else pictures
+    if "tokenizer" in assets or are_codes(assets):
+        return texts if "tokenizer" in assets else codes
+    return grey if list(assets.get("image_shape") or ())[:1] == [1] else pictures
 
 
 def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
     """The rows of a split as a net takes them.
 
     Raises:
-        UsageError: the rows are of another kind than the value takes.
+        UsageError: the rows are of another kind than the value takes, or their labels, or the bounds of their
+            actions, are not the value's.
     """
     has = next((KINDS[kind] for kind in KINDS if kind in data.schema), "pictures")
     takes = next((KINDS[kind] for kind, asset in ASSETS.items() if asset in assets), "pictures")
@@ -55,6 +58,7 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
     rows = data.rows(split) if takes == has or (are_packed(assets) and has in SPOKEN) else None
     if rows is None:
         raise UsageError(f"the value takes {takes}; the data has {has}")
+    _require_same_meaning(data, assets)
     if has in SPOKEN:
         return dialogues.Dialogues(rows, chat.of(assets), assets["max_tokens"])
     if are_paired(assets):
@@ -71,6 +75,30 @@ def rows_of(data: Dataset, split: str, assets: Mapping[str, Any]) -> Source:
     if are_codes(assets):
         return codes.Codes(rows, assets["num_codes"], assets["made_shape"])
     return rows
+
+
+def _require_same_meaning(data: Dataset, assets: Mapping[str, Any]) -> None:
+    """Targets are places among the labels, or shares of a range: under others they mean something else.
+
+    Raises:
+        UsageError: the data's labels, or the bounds of its actions, are not the value's.
+    """
+    known = list(assets.get("labels") or [])
+    if known and data.labels and known != data.labels:
+        extra = [label for label in data.labels if label not in known][:5]
+        seen = (
+            f"the data also has {', '.join(extra)}"
+            if extra
+            else f"the data has {len(data.labels)} in another order"
+        )
+        raise UsageError(f"the data's labels must be the model's {len(known)}; {seen}")
+    about = data.schema.get("observation", {})
+    for end in ("low", "high") if about else ():
+        own, found = assets.get(f"action_{end}") or [], about[end] or []
+        if not np.array_equal(np.asarray(own, np.float32), np.asarray(found, np.float32)):
+            raise UsageError(f"the data's actions must have the model's bounds; `{end}` is {found or 'none'},"
+                             f" the model's {own or 'none'}",
+                             hint="li.observations(..., low=, high=) takes the model's bounds")  # fmt: skip
 
 
 def reads_texts(assets: Mapping[str, Any]) -> bool:

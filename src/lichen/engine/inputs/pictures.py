@@ -22,8 +22,11 @@ def typed(text: str, piped: bytes | None) -> list[Any]:
     return listed(text) if piped is None else [piped]
 
 
-def listed(inputs: Any) -> list[Any]:
+def listed(inputs: Any, channels: int | None = None) -> list[Any]:
     """The inputs one by one; of a folder its pictures, by their suffixes.
+
+    Args:
+        channels: of what takes them; where it is 1, an array (3, H, W) is three grey pictures.
 
     Raises:
         DataError: a folder holds none.
@@ -41,7 +44,9 @@ def listed(inputs: Any) -> list[Any]:
                             hint=f"read are {' '.join(pictures.SUFFIXES)}")  # fmt: skip
         return found
     if isinstance(inputs, np.ndarray | torch.Tensor):
-        is_stack = inputs.ndim == 4 or (inputs.ndim == 3 and not {inputs.shape[0], inputs.shape[2]} & {1, 3})
+        first = {1} if channels == 1 else {1, 3}
+        is_one = inputs.ndim == 3 and (inputs.shape[0] in first or inputs.shape[2] in (1, 3))
+        is_stack = inputs.ndim == 4 or (inputs.ndim == 3 and not is_one)
         return list(inputs) if is_stack else [inputs]
     return list(inputs) if isinstance(inputs, Sequence) and not isinstance(inputs, bytes) else [inputs]
 
@@ -85,13 +90,13 @@ def of_shape(item: Any, where: str, image_shape: Sequence[int]) -> np.ndarray:
         if not Path(item).exists():
             raise NotFoundError(f"there is no file `{item}`")
         item = read_bytes(Path(item))
-    if isinstance(item, bytes):
+    if isinstance(item, bytes) or not hasattr(item, "shape"):
         try:
-            pixels_CHW = pictures.decode(item, channels, size)
+            pixels_CHW = _read(item, channels, size)
         except LichenError as error:
             raise error.at(where) from None
     else:
-        pixels_CHW = _with_channels(_as_pixels(item), channels)
+        pixels_CHW = _with_channels(pixels.of_arrays(item[None])[0], channels)
         if size is not None and pixels_CHW.shape[1:] != (height, width):
             pixels_CHW = pictures.resize(pixels_CHW, size)
     if pixels_CHW.shape != tuple(image_shape):
@@ -101,11 +106,11 @@ def of_shape(item: Any, where: str, image_shape: Sequence[int]) -> np.ndarray:
     return pixels_CHW
 
 
-def _as_pixels(item: Any) -> np.ndarray:
-    """uint8 (C, H, W) of one array or PIL image."""
-    if not hasattr(item, "shape"):
-        item = np.asarray(item.convert("L" if item.mode in pictures.GREY else "RGB"))
-    return pixels.of_arrays(item[None])[0]
+def _read(item: Any, channels: int, size: int | None) -> np.ndarray:
+    """uint8 (C, H, W) of a file's bytes or a PIL image, which stays as it is."""
+    if isinstance(item, bytes):
+        return pictures.decode(item, channels, size)
+    return pictures.of_image(item.copy() if "exif" in item.info else item, channels, size)
 
 
 def _with_channels(pixels_CHW: np.ndarray, channels: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,7 +95,7 @@ def wrap(
         options: what the builder is called with; JSON.
 
     Raises:
-        UsageError: nothing importable rebuilds this module.
+        UsageError: nothing importable rebuilds this module, or what does makes another one.
     """
     made = getattr(module, architecture.ORIGIN, None)
     if net is None and made is not None:
@@ -104,10 +104,69 @@ def wrap(
     net = net or f"{kind.__module__}:{kind.__qualname__}"
     model = Model.build(net=net, options=options or {}, weights=arrays_of(module), task=task, assets=assets)
     try:
-        module_of(model)
+        again = module_of(model)
     except (LichenError, TypeError, AttributeError) as error:
         raise UsageError(
             f"`{net}` does not rebuild this module: {error}",
             hint="define it in an importable file and pass net='module:builder', options={...}",
         ) from None
+    if differs := _difference(module, again, _row_shape(model) if made is None else None):
+        raise UsageError(f"`{net}` with options={dict(options or {})} must rebuild this module; {differs}",
+                         hint="pass options={...}, those that it was built with")  # fmt: skip
     return model
+
+
+def _row_shape(model: Model) -> list[int] | None:
+    """Of what the net takes, where its assets or options say it and it takes numbers."""
+    if "tokenizer" in model.assets or "num_codes" in model.assets:
+        return None
+    said = (
+        model.assets.get("observation_shape"),
+        model.assets.get("image_shape"),
+        model.options.get("in_shape"),
+    )
+    return next((list(shape) for shape in said if shape), None)
+
+
+def _difference(module: nn.Module, again: nn.Module, shape: list[int] | None) -> str | None:
+    """What tells a module from the one rebuilt of its options: a part, or an answer; None: nothing does."""
+    own, built = (
+        {name: f"{type(part).__qualname__}({part.extra_repr()})" for name, part in net.named_modules()}
+        for net in (module, again)
+    )
+    for name, told in own.items():
+        if built.get(name) != told:
+            return f"part `{name}` is {told}, not {built.get(name, 'there')}"
+    if extra := next((name for name in built if name not in own), None):
+        return f"it has no part `{extra}`"
+    answers = [_answer(net, shape) for net in (module, again)] if shape else []
+    if answers and all(isinstance(answer, Tensor) for answer in answers):
+        one, other = answers
+        if one.shape != other.shape or not torch.allclose(one, other, rtol=1e-3, atol=1e-3, equal_nan=True):
+            return "it answers otherwise, so something differs that is no part, such as a function it keeps"
+    return None
+
+
+def _answer(net: nn.Module, shape: Sequence[int]) -> Any:
+    """What a net on the CPU says of one row of noise, in eval mode; None: it takes no such row."""
+    modes = {part: part.training for part in net.modules()}
+    weight = next(net.parameters(), torch.zeros(()))
+    if weight.device.type != "cpu" or not weight.is_floating_point():
+        return None
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            return net.eval()(torch.randn(1, *shape, dtype=weight.dtype))
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+        AttributeError,
+        LookupError,
+        ArithmeticError,
+        AssertionError,
+    ):
+        return None
+    finally:
+        for part, is_training in modes.items():
+            part.training = is_training

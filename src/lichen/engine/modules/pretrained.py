@@ -83,7 +83,7 @@ def matched(weights: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tenso
     """The file's tensor for each of the module's; those of the head are left out where their shape differs.
 
     Raises:
-        UsageError: a tensor of the body is missing or has another shape; names it.
+        UsageError: a tensor of the body is missing, has another shape, or is left over; names it.
     """
     own = module.state_dict()
     by_name = {name: weights[key] for name in own if (key := _key(name, weights)) is not None}
@@ -94,6 +94,8 @@ def matched(weights: Mapping[str, Tensor], module: nn.Module) -> dict[str, Tenso
     if found is by_name and missing:
         raise UsageError(f"the weights have no tensor `{missing[0]}`, which the net needs",
                          hint="are they of this net?")  # fmt: skip
+    if found is by_name:
+        _require_used(weights, module)
     fitting = {name: _narrowed(tensor, own[name].shape) for name, tensor in found.items()}
     for name, tensor in fitting.items():
         if tensor.shape != own[name].shape and not name.startswith("head."):
@@ -109,6 +111,31 @@ def _key(name: str, weights: Mapping[str, Tensor]) -> str | None:
     stem, _, leaf = name.rpartition(".")
     names = [f"{head}.{leaf}" for head in HEADS] if stem == "head" else [name, name.removeprefix("body.")]
     return next((key for key in names if key in weights), None)
+
+
+def _require_used(weights: Mapping[str, Tensor], module: nn.Module) -> None:
+    """Refuses tensors that the net has no place for in a part that it has: half a net would answer.
+
+    Parts that it does not have at all, such as poolers and second heads, may stay unused.
+
+    Raises:
+        UsageError: there is such a tensor; names it.
+    """
+    used = {_key(name, weights) for name in module.state_dict()}
+    # Some libraries keep in their files what a net computes anew, such as indices of relative positions.
+    computed = {name.removeprefix("body.") for name, _ in module.named_buffers()}
+    parts = {_part(name) for name in (*module.state_dict(), *computed)} - {_part(head) for head in HEADS}
+    for name in weights:
+        is_told = name in used or name.removeprefix("body.") in computed or COUNTER in name
+        if not is_told and _part(name) in parts:
+            raise UsageError(f"the net has no place for the weights' tensor `{name}`",
+                             hint="its depth, or another option, is not theirs")  # fmt: skip
+
+
+def _part(name: str) -> str:
+    """The top part of a net that a tensor is of; the numbered parts of a sequence are one."""
+    top = name.removeprefix("body.").partition(".")[0]
+    return "" if top.isdecimal() else top
 
 
 def _by_order(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from lichen.core.dataset import Dataset
 from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.engine.modules import heads
+from lichen.engine.task import task_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +43,29 @@ def of(
         UsageError: the head cannot be kept, or the net takes no other.
     """
     module, options = model.torch(), dict(model.options)
-    assets = {**model.assets, "labels": data.labels}
+    keeps_labels = _keeps_labels(model, data)
+    assets = {**model.assets, "labels": data.labels} if keeps_labels else dict(model.assets)
+    is_same = not keeps_labels or list(model.assets.get("labels") or []) == data.labels
     is_new = assets.pop("is_head_new", False)
     kind = kind or heads.kind(module)
-    if _takes_new_head(model, data, head, is_other=kind != heads.kind(module)):
+    if _takes_new_head(head, is_same=is_same, is_other=kind != heads.kind(module)):
         is_new, options = True, _replace_head(module, kind, num_outputs, options, seed)
     return Start(module=module, options=options, assets=assets, is_new=is_new)
 
 
-def _takes_new_head(model: Model, data: Dataset, head: str, *, is_other: bool) -> bool:
-    is_same = list(model.assets.get("labels") or []) == data.labels
+def _takes_new_head(head: str, *, is_same: bool, is_other: bool) -> bool:
     if head == "keep" and (is_other or not is_same):
         wanted = "head must be of the kind asked for" if is_other else "labels must be the data's"
         raise UsageError(f"the model's {wanted} to keep its head", hint="head='new' replaces it")
     return head == "new" or is_other or not is_same
+
+
+def _keeps_labels(model: Model, data: Dataset) -> bool:
+    """Whether outputs are of labels; vectors, tokens and continuous actions mean the same under any."""
+    if model.assets.get("labels"):
+        return True
+    side = model.assets["image_shape"][1] if "image_shape" in model.assets else None
+    return bool(task_of(model.task).assets(data, side).get("labels"))
 
 
 def _replace_head(

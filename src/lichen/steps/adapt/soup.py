@@ -22,7 +22,7 @@ from lichen.core.step import step
 from lichen.engine.inputs import feeds
 from lichen.engine.modules import backend
 from lichen.engine.task import task_of
-from lichen.engine.training import supervised
+from lichen.engine.training import masking, supervised
 
 NUM_MEASURED, BATCH_SIZE = 512, 64
 """Train rows that batch norms are measured on, and how many at a time."""
@@ -71,11 +71,24 @@ def _require_alike(models: Sequence[Model]) -> None:
                         if getattr(model, what) != getattr(wanted, what)), None)  # fmt: skip
         if differs is None and shapes != {name: array.shape for name, array in model.weights().items()}:
             differs = "widths"
+        if differs is None and not _have_equal_zeros(wanted, model):
+            differs = "zeros in the layers that are masked"
         if differs:
             raise UsageError(
                 f"the models of a soup must have the same {differs}; number {place} has others",
                 hint="fine-tune them all from one model on one dataset",
             )
+
+
+def _have_equal_zeros(model: Model, other: Model) -> bool:
+    """Whether what is masked in one is masked in the other; the mean of others would not be zero there."""
+    weights, others = model.weights(), other.weights()
+    masked = [f"{layer}.weight" for layer in model.assets.get(masking.ASSET, {}).get("layers", [])]
+    return all(
+        torch.equal(backend.tensor_of(weights[name]) == 0, backend.tensor_of(others[name]) == 0)
+        for name in masked
+        if name in weights
+    )
 
 
 def _cook(models: Sequence[Model], data: Dataset, device: str) -> Cook:
