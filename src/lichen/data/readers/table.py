@@ -225,8 +225,10 @@ def _label(cell: str, where: str) -> str:
     text = cell.strip()
     if text.lower() == "nan":
         return label_text(None, where)
-    is_number = WHOLE.fullmatch(text) or BROKEN.fullmatch(text)
-    return label_text(float(text) if is_number else text, where)
+    if WHOLE.fullmatch(text):
+        digits = text.partition(".")[0]
+        return "0" if digits == "-0" else digits
+    return label_text(float(text) if BROKEN.fullmatch(text) else text, where)
 
 
 def _square(num_columns: int, path: Path) -> tuple[int, int, int]:
