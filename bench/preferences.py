@@ -23,11 +23,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import tuning
-from interleaved import Gate, Laps, compare
+from interleaved import Gate, compare
 from tuning import TINY, Plan
 
 SIDES = ("lichen", "trl", "trl_best")
@@ -197,35 +196,6 @@ def side(name: str, folder: Path, plan: Plan) -> None:
         gate.tell(**trl(folder, gate, plan, is_best=name == "trl_best"))
 
 
-# All of them.
-
-
-def report(found: Mapping[str, Laps], num_tokens: int, epochs: int) -> dict[str, Any]:
-    figures: dict[str, Any] = {}
-    for name, laps in found.items():
-        steady_s, steady_cpu_s = (median(taken[1:epochs] or taken[:1]) for taken in (laps.wall_s, laps.cpu_s))
-        figures[name] = {
-            "useful_tokens_per_s": num_tokens / steady_s,
-            "useful_tokens_per_cpu_s": num_tokens / steady_cpu_s,
-            "whole_run_s": sum(laps.wall_s), **laps.facts,
-        }  # fmt: skip
-        own = figures[name]
-        print(f"{name:9} {own['useful_tokens_per_s']:8.1f} useful tokens/s (by CPU"
-              f" {own['useful_tokens_per_cpu_s']:.1f}), whole {own['whole_run_s']:.1f} s,"
-              f" loss {own['loss']:.4f}, accuracy {own['accuracy']:.3f},"
-              f" {own['peak_MB']:.0f} MB")  # fmt: skip
-    for name in SIDES[1:]:
-        ours, theirs = figures["lichen"], figures[name]
-        figures[f"over_{name}"] = {
-            "speed": ours["useful_tokens_per_s"] / theirs["useful_tokens_per_s"],
-            "cpu_speed": ours["useful_tokens_per_cpu_s"] / theirs["useful_tokens_per_cpu_s"],
-            "whole": theirs["whole_run_s"] / ours["whole_run_s"],
-            "memory": ours["peak_MB"] / theirs["peak_MB"], "loss": ours["loss"] - theirs["loss"],
-        }  # fmt: skip
-        print(name, {key: round(value, 3) for key, value in figures[f"over_{name}"].items()})
-    return figures
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a small base and few pairs; no goal")
@@ -248,7 +218,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = compare(
             __file__, SIDES, ["--folder", name, *size], epochs=plan.epochs, folder=folder, note=print
         )
-    figures = report(found, num_tokens, plan.epochs)
+    figures = tuning.report(found, num_tokens, plan.epochs, SIDES)
     over = figures["over_trl"]
     is_ok = over["speed"] >= GOAL and over["memory"] <= MOST_MEMORY and over["loss"] <= MARGIN
     goal = f"{GOAL}x the useful tokens/s of trl's defaults, {MOST_MEMORY} of its memory, loss within {MARGIN}"

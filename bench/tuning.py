@@ -282,7 +282,8 @@ def side(name: str, folder: Path, plan: Plan) -> None:
 # All of them.
 
 
-def report(found: Mapping[str, Laps], num_tokens: int, epochs: int) -> dict[str, Any]:
+def report(found: Mapping[str, Laps], num_tokens: int, epochs: int, sides: Sequence[str]) -> dict[str, Any]:
+    """The figures of each side, and of the first over the others."""
     figures: dict[str, Any] = {}
     for name, laps in found.items():
         steady_s, steady_cpu_s = (median(taken[1:epochs] or taken[:1]) for taken in (laps.wall_s, laps.cpu_s))
@@ -295,8 +296,8 @@ def report(found: Mapping[str, Laps], num_tokens: int, epochs: int) -> dict[str,
         print(f"{name:13} {own['useful_tokens_per_s']:8.1f} useful tokens/s (by CPU"
               f" {own['useful_tokens_per_cpu_s']:.1f}), whole {own['whole_run_s']:.1f} s,"
               f" loss {own['loss']:.4f}, peak {own['peak_MB']:.0f} MB above imports")  # fmt: skip
-    for name in SIDES[1:]:
-        ours, theirs = figures["lichen"], figures[name]
+    for name in sides[1:]:
+        ours, theirs = figures[sides[0]], figures[name]
         figures[f"over_{name}"] = {
             "speed": ours["useful_tokens_per_s"] / theirs["useful_tokens_per_s"],
             "cpu_speed": ours["useful_tokens_per_cpu_s"] / theirs["useful_tokens_per_cpu_s"],
@@ -328,7 +329,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = compare(
             __file__, SIDES, ["--folder", name, *size], epochs=plan.epochs, folder=folder, note=print
         )
-    figures = report(found, num_tokens, plan.epochs)
+    figures = report(found, num_tokens, plan.epochs, SIDES)
     over = figures["over_trainer"]
     is_ok = over["speed"] >= GOAL and over["memory"] <= MOST_MEMORY and over["loss"] <= MARGIN
     goal = (
