@@ -28,7 +28,7 @@ from lichen.engine.task import task_of
 from lichen.engine.training import masking, supervised
 
 
-@step
+@step(without="student")
 def distil(
     model: Model,
     data: Dataset,
