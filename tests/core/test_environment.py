@@ -8,9 +8,9 @@ import pytest
 
 gymnasium = pytest.importorskip("gymnasium")
 
-from lichen.core import capture, code  # noqa: E402
-from lichen.core.environment import Environment  # noqa: E402
-from lichen.core.errors import UnkeyableError  # noqa: E402
+from lichen.core import capture, code
+from lichen.core.environment import Environment
+from lichen.core.errors import UnkeyableError
 
 WORLD = """
 import gymnasium
