@@ -94,9 +94,11 @@ def step_page(read: Signature) -> str:
     takes = ", ".join(f"`{taken.name}`: {' or '.join(taken.kinds)}" for taken in read.values) or "no value"
     gives = " or ".join(read.returns) or ", ".join(f"`{name}`: {kind}" for name, kind in read.fields.items())
     removal = read.removal()
-    without = {"identity": "its input takes the place of its output"}.get(
-        str(removal), "it cannot be left out" if removal is None else f"it runs with `{removal}`"
-    )
+    if isinstance(removal, str):
+        taken = "its input" if removal == "identity" else f"`{removal}`, where it is given, else its input,"
+        without = f"{taken} takes the place of its output"
+    else:
+        without = "it cannot be left out" if removal is None else f"it runs with `{removal}`"
     opens = (
         f"the split that `{read.splits}` names"
         if isinstance(read.splits, str)

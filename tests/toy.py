@@ -123,7 +123,7 @@ def scores_of(value, data, outcome) -> Scores:
     mean = float(np.mean(outcome))
     return Scores.build(
         subject=value.digest,
-        data=data.digest,
+        data=data.identity(("validation",)),
         split="validation",
         num_rows=len(outcome),
         headline="share",

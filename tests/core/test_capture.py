@@ -16,6 +16,7 @@ import toy
 
 import lichen as li
 from lichen.core import capture, key, own, step
+from lichen.core.dataset import Dataset
 from lichen.core.errors import UnkeyableError
 from lichen.core.session import Session
 
@@ -211,3 +212,14 @@ class Silent:
 
     def __del__(self):
         self.file.close()
+
+
+def test_the_reader_of_every_split_counts():
+    """Rows that were added are read by a reader of their own, whatever reads the others."""
+    splits = {
+        "train": {"num_rows": 1, "digest": "a", "reader": {"name": "arrays", "options": {}}},
+        "validation": {"num_rows": 1, "digest": "b"},
+    }
+    manifest = {"kind": "dataset", "reader": {"name": "folder", "options": {}}, "splits": splits}
+    named = [f"lichen.data.readers.{name}" for name in ("folder", "arrays")]
+    assert capture.behind(Dataset(manifest=manifest)) == named

@@ -233,6 +233,18 @@ def test_two_threads_of_one_store_write_in_turn(session):
     assert failures == []
 
 
+def test_what_another_thread_writes_is_not_undone_with_a_transaction(session):
+    records = session.store.records
+    other = threading.Thread(target=lambda: records.insert("codes", digest="theirs", detail="{}"))
+    with pytest.raises(ZeroDivisionError), records.transaction():
+        records.insert("codes", digest="ours", detail="{}")
+        other.start()
+        other.join(0.3)  # it waits its turn, or has joined the transaction by now
+        raise ZeroDivisionError
+    other.join()
+    assert [row["digest"] for row in records.rows("SELECT digest FROM codes")] == ["theirs"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives up rights, which only root can")
 def test_a_store_that_may_not_be_written_is_read(tmp_path):
     folder = Path("/tmp") / f"lichen-readonly-{os.getpid()}"

@@ -19,6 +19,7 @@ def path(tmp_path):
     log.emit("step.start", step="pretrain.train", key="k", options={"epochs": 3, "net": "mlp"})
     for figures in HISTORY:
         log.emit("history", step="pretrain.train", key="k", **figures)
+    log.emit("history", step="pretrain.train", key="k", phase="head", epoch=1, loss=9.0)
     log.emit("row", row=ROW)
     log.emit("run.end", run="r1", status="done")
     log.close()
@@ -32,13 +33,14 @@ def test_tensorboard_has_every_figure_by_epoch(path, tmp_path):
 
     from lichen.report import tensorboard
 
-    assert events.replay(path, tensorboard.sink(tmp_path / "tb")) == 7
+    assert events.replay(path, tensorboard.sink(tmp_path / "tb")) == 8
     shown = EventAccumulator(str(tmp_path / "tb"))
     shown.Reload()
     for name in ("loss", "accuracy"):
         scalars = shown.Scalars(f"pretrain.train/{name}")
         assert [scalar.step for scalar in scalars] == [1, 2, 3]
         assert [scalar.value for scalar in scalars] == pytest.approx([figures[name] for figures in HISTORY])
+    assert [scalar.value for scalar in shown.Scalars("pretrain.train/head/loss")] == [9.0]
     assert shown.Scalars("life/validation_accuracy")[0].value == pytest.approx(0.8)
 
 
@@ -60,6 +62,8 @@ def test_mlflow_has_options_and_every_figure(path, tmp_path, monkeypatch):
     assert sorted((entry.step, entry.value) for entry in losses) == [
         (n, pytest.approx(1.0 / n)) for n in (1, 2, 3)
     ]
+    (head,) = client.get_metric_history(run.info.run_id, "pretrain.train.head.loss")
+    assert head.value == 9.0
 
 
 def test_a_cut_last_line_is_left_out(path):

@@ -13,11 +13,12 @@ from lichen.core import step
 from lichen.core.digest import digest_bytes
 from lichen.core.errors import UsageError
 from lichen.core.lineage import Made
-from lichen.core.session import opened
+from lichen.core.replay import replay, stand_in
+from lichen.core.session import current, opened
 from lichen.core.value import Memory
 from lichen.engine.scores.intervals import of as interval
 from lichen.engine.scores.intervals import student_quantile
-from lichen.studies.ablate import ablate
+from lichen.studies.ablate import _removal, ablate
 
 NUM_ROWS = 400
 
@@ -210,3 +211,32 @@ def test_intervals_cover_as_often_as_they_say():
 def test_no_spread_is_no_interval():
     assert interval(np.zeros((3, 10)), 0.95) == (0.0, 0.0, 0.0)
     assert interval(np.full((1, 1), 2.0), 0.95) == (2.0, 2.0, 2.0)
+
+
+@li.step(without="student")
+def teach(model: li.Model, data: li.Dataset, student: li.Model | None = None) -> li.Model:
+    """What the student becomes; it is the student that a life has without it."""
+    return toy.a_model(*toy.numbers(model))
+
+
+@li.step
+def export(model: li.Model | li.Program) -> li.Program:
+    """A Program of a Model, or another one of a Program."""
+    return toy.freeze.fn(model)
+
+
+def test_the_value_that_a_step_names_stands_in_for_it(events):
+    data, teacher, student = toy.rows(seed=1), toy.draw(seed=1), toy.draw(seed=2)
+    taught = teach(teacher, data, student).made.call
+    assert stand_in(taught) == "student"
+    assert replay(Made(taught), current(), without={taught.id}).digest == student.digest
+    alone = teach(teacher, data).made.call
+    assert stand_in(alone) == "model"
+    assert replay(Made(alone), current(), without={alone.id}).digest == teacher.digest
+
+
+def test_an_export_of_a_model_has_nothing_to_stand_in_and_is_kept(events):
+    data = draw(problem=1)
+    made = export(polish(fit(data), data))
+    assert stand_in(made.made.call) is None
+    assert _removal(made.made.call) is None

@@ -53,10 +53,17 @@ def test_decisions_are_compared():
 
 def test_recorded_scores_stand_beside():
     one, two = a_life(), a_life(rate=0.7)
-    toy.weigh(one, toy.rows(seed=9))
+    toy.weigh(one, toy.rows(seed=1))
     found = compare(one, two)
     assert found.scores == {"validation share": (0.75, None)}
     assert "not measured" in str(found)
+
+
+def test_scores_on_other_data_do_not_stand_for_those_on_the_lifes_own():
+    one, two = a_life(), a_life(rate=0.7)
+    for value in (one, two):
+        toy.weigh(value, toy.rows(seed=9))
+    assert compare(one, two).scores == {}
 
 
 def test_values_without_lineage_are_refused():

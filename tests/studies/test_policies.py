@@ -9,11 +9,12 @@ import pytest
 
 import lichen as li
 from lichen.core.errors import UsageError
+from lichen.core.model import Model
 from lichen.core.session import opened
 from lichen.data import actions
 from lichen.data.augment import OPERATIONS
 from lichen.studies import policies as module
-from lichen.studies.policies import policies, rungs_of
+from lichen.studies.policies import Policies, Trial, policies, rungs_of
 
 
 def pictures(*, is_mirrored_later: bool) -> li.Dataset:
@@ -133,3 +134,15 @@ def test_lives_without_a_policy_or_a_training_are_refused(here):
         policies(
             li.wrap(li.pretrain.train(data, net="mlp", epochs=1).torch(), task="image_classification"), data
         )
+
+
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_the_best_trials_are_listed_first(higher_is_better):
+    trials = tuple(Trial(ops=[{"shift": value}], epochs=3, value=value) for value in (0.2, 0.1, 0.3))
+    found = Policies(
+        metric="score", search="halving", trials=trials, best=[], with_best=0.1, with_none=0.1, worth=0.0,
+        low=0.0, high=0.0, level=0.95, verdict="no measurable effect", num_rows=9, num_seeds=1,
+        model=Model.build(net=None, options={}, weights={}), higher_is_better=higher_is_better,
+    )  # fmt: skip
+    listed = [line.split()[0] for line in str(found).splitlines()[1:4]]
+    assert listed == (["0.3000", "0.2000", "0.1000"] if higher_is_better else ["0.1000", "0.2000", "0.3000"])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import linecache
+import sys
 
 import pytest
 import toy
 
+from lichen.core.context import Context
 from lichen.core.errors import StepError, UsageError
+from lichen.core.lineage import records_of
 from lichen.core.session import opened
 from lichen.studies.reproduce import reproduce
 
@@ -69,3 +73,28 @@ def test_a_replay_that_breaks_says_why(session, monkeypatch):
     )
     with pytest.raises(StepError, match="the replay failed"):
         reproduce(value)
+
+
+def replayed(value, folder):
+    """What the fresh process finds, found in this one."""
+    folder.mkdir()
+    request = {"calls": records_of(value.made.call), "field": value.made.field, "path": sys.path,
+               "store": None, "digest": value.digest}  # fmt: skip
+    (folder / "request.json").write_text(json.dumps(request))
+    return sys.modules[reproduce.__module__]._replay_here(folder)
+
+
+def test_the_same_device_is_the_same_environment(session, tmp_path, monkeypatch):
+    """Else on a GPU every difference within the tolerance would count as reproduced."""
+    monkeypatch.setattr(Context, "environment", lambda call: {"cpu": "a", "device": "b"})
+    assert replayed(toy.draw(seed=1), tmp_path / "one")["is_same_environment"]
+
+
+def test_every_call_is_compared_with_where_it_ran(session, tmp_path, monkeypatch):
+    plain = Context.environment
+    elsewhere = lambda call: {**plain(call), "device": "b"}  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr(Context, "environment", elsewhere)
+        first = toy.draw(seed=1)
+    value = toy.prune(first)
+    assert not replayed(value, tmp_path / "one")["is_same_environment"]

@@ -64,9 +64,26 @@ def behind(value: Value) -> list[str | code.Code]:
         found.append(unit(task, own.TASKS) if ":" in task else find.module_of("tasks", task))
     if manifest.get("reader"):
         found.append(f"lichen.data.readers.{manifest['reader']['name']}")
+    readers = {split["reader"]["name"] for split in manifest.get("splits", {}).values() if "reader" in split}
+    found += [f"lichen.data.readers.{name}" for name in sorted(readers)]
     if isinstance(value, Environment):
-        found += value.modules()
+        found += [*value.modules(), _of_others(value)]
     return found
+
+
+def _of_others(value: Environment) -> code.Code:
+    """Of modules that can be found their closure; what stands anywhere else function by function."""
+    follower, rest = _Follower(), []
+    for thing in value.others():
+        module = thing.partition(":")[0] if isinstance(thing, str) else "__main__"
+        if module != "__main__" and (find.file_of(module) is not None or module not in sys.modules):
+            follower.waiting.add(module)
+        else:
+            rest.append(find.load(thing) if isinstance(thing, str) else thing)
+    if rest:
+        name = f"<{value.address}>"
+        follower.modules[name] = digest_json(follower.constant(name, "its registration", rest))
+    return follower.code()
 
 
 def is_importable(module: str) -> bool:

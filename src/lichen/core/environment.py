@@ -96,12 +96,34 @@ class Environment(Value):
         return self.action.get("num")
 
     def modules(self) -> list[str]:
-        """The modules whose code decides what happens in it."""
-        named = [self.address.removeprefix(LIBRARY), *(one["name"] for one in self.wrappers)]
-        own = [name.partition(":")[0] for name in named if ":" in name]
+        """The modules whose code decides what happens in it, beside that of `others`."""
         package = package_of(self.address)
         moved = [package] if package else []
-        return ["lichen.engine.decision.episodes", "gymnasium", *moved, *own]
+        return ["lichen.engine.decision.episodes", "gymnasium", *moved]
+
+    def others(self) -> list[Any]:
+        """What others wrote and what decides too: modules, `module:Name` addresses, classes and functions,
+        and what a registered id is made with."""
+        named = [one["name"] for one in self.wrappers if ":" in one["name"]]
+        if not self.address.startswith(LIBRARY):
+            return [self.address, *named]
+        module = self.address.removeprefix(LIBRARY).rpartition(":")[0]
+        if (spec := self.registered()) is None:
+            return [module, *named] if module else named
+        within = spec.additional_wrappers
+        made = [module, spec.entry_point, spec.vector_entry_point, *(one.entry_point for one in within)]
+        told = [spec.kwargs, spec.max_episode_steps, [[one.name, one.kwargs] for one in within]]
+        return [*filter(None, made), told, *named]
+
+    def registered(self) -> Any | None:
+        """What Gymnasium's registry says of an id that others registered; None: its own id, or no id."""
+        module, _, bare = self.address.removeprefix(LIBRARY).rpartition(":")
+        envs = find.file_of("gymnasium.envs")
+        if not self.address.startswith(LIBRARY) or envs is None or f'"{bare}"' in envs.read_text("utf-8"):
+            return None  # of its own ids it is the version that counts, and nothing is imported for them
+        if module and find.file_of(module) is not None:
+            find.load(module)
+        return find.load("gymnasium:registry").get(bare)
 
     def play(self, policy: Model | Program, *, split: str, episodes: int, device: str = "cpu") -> Scores:
         """What a policy earns in it when it acts greedily, on the seeds of a split."""

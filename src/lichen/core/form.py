@@ -93,7 +93,7 @@ ASSETS = {
     "observation_shape?": picture_shape, "encoder?": [COLUMN],
     "action_low?": [number], "action_high?": [number],
 }  # fmt: skip
-INTERVAL = {"value": number, "low": number, "high": number}
+INTERVAL = {"value": number, "low": Maybe(number), "high": Maybe(number)}
 READER = {"name": str, "options": Each(text_or_none)}
 SPLIT = {
     "num_rows": natural, "digest": blob, "rows": PIECE, "index?": PIECE, "content?": PIECE, "reader?": READER,

@@ -193,7 +193,7 @@ class SQLite:
         return self.path.stat().st_size
 
     def execute(self, statement: str, arguments: Sequence[Any] = ()) -> None:
-        with self._writing():
+        with self._lock, self._writing():  # threads share a connection, and one may be in a transaction
             self.connection.execute(statement, arguments)
 
     def insert(self, table: str, **columns: Any) -> None:

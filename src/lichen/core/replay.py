@@ -94,8 +94,24 @@ def _is_other(ref: Ref, instead: Mapping[str, Value], touched: Set[str]) -> bool
 
 def _kept_inputs(call: Call) -> dict[str, Ref]:
     """The input that stands in for a call that is passed over."""
+    name = stand_in(call)
+    assert name is not None
+    return {name: call.inputs[name]}
+
+
+def stand_in(call: Call) -> str | None:
+    """The name of the input that a life has in place of a call's output when the call is left out.
+
+    Of the inputs of the output's kind the one that the step names, where it was given, or else the first;
+    None: there is no such input.
+    """
+    if len(call.kinds) != 1:
+        return None
     (kind,) = call.kinds.values()
-    return dict(next([pair] for pair in call.inputs.items() if pair[1].kind == kind))
+    read = step.by_address(call.step).signature
+    names = [taken.name for taken in read.values if taken.name in call.inputs]
+    alike = [name for name in names if call.inputs[name].kind == kind]
+    return read.without if read.without in alike else next(iter(alike), None)
 
 
 def recorded_options(call: Call, seed: int) -> dict[str, Any]:
@@ -130,5 +146,4 @@ def _input(
 
 def passed_over(call: Call, values: Mapping[str, Value]) -> Value:
     """What a life without an identity step has in place of its output."""
-    (kind,) = call.kinds.values()
-    return next(value for value in values.values() if value.kind == kind)
+    return values[stand_in(call) or ""]

@@ -187,7 +187,8 @@ class Signature:
     splits: tuple[str, ...] | str = ("train", "validation")
     """Splits that the step opens, or the name of the option that says which."""
     without: Any = "auto"
-    """What *without it* means: `identity`, a mapping of neutral options, or None: not removable."""
+    """What *without it* means: `identity`, the value that then stands in, by name, a mapping of neutral
+    options, or None: not removable."""
 
     def check(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All options, defaults included, in canonical form.
@@ -208,7 +209,7 @@ class Signature:
         return checked
 
     def removal(self) -> str | dict[str, Any] | None:
-        """`identity`, neutral options, or None when the step cannot be taken out of a life."""
+        """`identity`, the name of the value that stands in, neutral options, or None: not removable."""
         if self.without != "auto":
             return self.without
         kinds = {kind for taken in self.values for kind in taken.kinds}

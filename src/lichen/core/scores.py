@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isnan, nan
 from typing import Any, ClassVar
 
 from lichen.core.array import Array
@@ -15,7 +16,8 @@ from lichen.core.value import Memory, Value
 class Scores(Value):
     """Quality of one value on one split; `answers` keeps what was said per row, so that scores can be paired.
 
-    `metrics[name]` is `{"value", "low", "high", "level"}`: the figure and its interval.
+    `metrics[name]` is `{"value", "low", "high", "level"}`: the figure and its interval, whose ends are None
+    where nothing is known of them.
     """
 
     kind: ClassVar[str] = "scores"
@@ -47,7 +49,7 @@ class Scores(Value):
         manifest = {
             "kind": "scores", "subject": subject, "data": data, "split": split, "num_rows": num_rows,
             "headline": headline, "higher_is_better": higher_is_better,
-            "metrics": {name: dict(entry) for name, entry in metrics.items()},
+            "metrics": {name: _told(entry) for name, entry in metrics.items()},
             "answers": pack(answers, memory), "notes": dict(notes or {}),
         }  # fmt: skip
         return cls(manifest=manifest, blobs=memory)
@@ -80,6 +82,13 @@ class Scores(Value):
 
     @property
     def interval(self) -> tuple[float, float]:
+        """Of the headline metric; NaN where nothing is known of it."""
+        low, high = self.bounds
+        return (nan, nan) if low is None or high is None else (low, high)
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The interval as it is written; None where nothing is known of it."""
         return self.metrics[self.headline]["low"], self.metrics[self.headline]["high"]
 
     def answers(self) -> dict[str, Array]:
@@ -89,8 +98,15 @@ class Scores(Value):
         return self.metrics[metric]["value"]
 
     def facts(self) -> dict[str, str]:
-        low, high = self.interval
+        low, high = self.bounds
+        within = "" if low is None or high is None else f" [{low:.4f}, {high:.4f}]"
         return {
-            self.headline: f"{self.value:.4f} [{low:.4f}, {high:.4f}]",
+            self.headline: f"{self.value:.4f}{within}",
             "on": f"{self.num_rows} {self.unit} of {self.split}",
         }
+
+
+def _told(entry: Mapping[str, float]) -> dict[str, Any]:
+    """A figure as JSON says it, which has no NaN."""
+    ends = {name: None for name in ("low", "high") if isnan(entry.get(name, 0.0))}
+    return {**entry, **ends}

@@ -107,7 +107,8 @@ def step(fn: Any = None, /, *, splits: Any = None, without: Any = None) -> Any:
 
     Args:
         splits: those it opens (train and validation when not said), or the option that names one.
-        without: what *without it* means to `ablate`: "identity", {neutral options}, or None: not removable.
+        without: what *without it* means to `ablate`: "identity", the name of the value that then stands in
+            (of one not given the first of the output's kind), {neutral options}, or None: not removable.
     """
     return register if fn is None else register(fn)
 

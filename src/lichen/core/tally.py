@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from lichen.core import calling, find, machine, step
 from lichen.core.dataset import Dataset
 from lichen.core.environment import Environment
+from lichen.core.errors import LichenError, NotFoundError
 from lichen.core.lineage import Call
 from lichen.core.model import Model
 from lichen.core.program import Program
@@ -69,7 +72,7 @@ def row(name: str, value: Value, data: Ground | None, session: Session, *, split
         return Row(**plain)
     if isinstance(data, Environment) or data.num_rows(split):
         scores = evaluate(value, data, split, session)
-        low, high = scores.interval
+        low, high = scores.bounds
         plain.update(split=split, metric=scores.headline, value=scores.value, low=low, high=high,
                      num_rows=scores.num_rows, unit=scores.unit)  # fmt: skip
     return Row(**plain, **cost(value, session))
@@ -109,6 +112,52 @@ def recorded(value: Value, store: Store) -> list[tuple[Call, Scores]]:
             if isinstance(scores, Scores) and scores.manifest["subject"] == value.digest:
                 found.append((call, scores))
     return sorted(found, key=lambda pair: (pair[0].started, pair[0].id))
+
+
+def grounds(calls: Sequence[Call], store: Store) -> dict[str, str] | None:
+    """What a life is judged on: by split the identity of its last environment, or else of its last dataset
+    that has the split; None: it has neither."""
+    found: dict[str, str] | None = None
+    for wanted in ("environment", "dataset"):
+        for value in _of_kind(wanted, calls, store):
+            found = {} if found is None else found
+            splits = value.splits if isinstance(value, Dataset) else ("train", "validation", "test")
+            for split in splits:
+                if isinstance(value, Environment) or (isinstance(value, Dataset) and value.num_rows(split)):
+                    found.setdefault(split, value.identity((split,)))
+    return found
+
+
+def _of_kind(wanted: str, calls: Sequence[Call], store: Store) -> Iterator[Value]:
+    """Values that a life made, the last first, and then those that it took from elsewhere."""
+    made = [
+        call.outputs[name] for call in reversed(calls) for name, kind in call.kinds.items() if kind == wanted
+    ]
+    taken = [ref.digest for call in reversed(calls) for ref in call.inputs.values() if ref.kind == wanted]
+    for digest in dict.fromkeys([*made, *taken]):
+        with suppress(NotFoundError):
+            yield store.value(digest)
+
+
+def own(value: Value, ground: Mapping[str, str] | None, store: Store) -> list[tuple[Call, Scores]]:
+    """Recorded measurements on the ground of a value's life, the one that decides last.
+
+    It has the headline of the task, the most rows or episodes, and is the newest of those. Of a life without
+    a ground any data are as good as others.
+    """
+    found = [(call, scores) for call, scores in recorded(value, store)
+             if ground is None or scores.manifest["data"] == ground.get(scores.split)]  # fmt: skip
+    return sorted(found, key=lambda pair: (is_of_task(pair[1], value), pair[1].num_rows))
+
+
+def is_of_task(scores: Scores, value: Value) -> bool:
+    """Whether the headline is the task's own, which the outcome of each row is a share of."""
+    name = getattr(value, "task", None)
+    if name is None or scores.unit == "episodes":
+        return True
+    with suppress(LichenError):
+        return scores.headline == find.load("lichen.engine.task:task_of")(name).headline
+    return False
 
 
 def times_opened(value: Value, session: Session) -> int:

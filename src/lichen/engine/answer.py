@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lichen.core import present
 from lichen.core.errors import DataError, LichenError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
@@ -34,7 +35,9 @@ BATCH_SIZE = 256
 
 Runner = Callable[[np.ndarray], np.ndarray]
 Reply = dict[str, Any] | LichenError
-_runners: OrderedDict[tuple[str, str, int | str | None], Callable[[np.ndarray], Any]] = OrderedDict()
+Key = tuple[str, str, int | str | None]
+_runners: OrderedDict[Key, tuple[Callable[[np.ndarray], Any], present.Present]] = OrderedDict()
+"""What answers, by value, device and threads, with the user's code that it was built from."""
 _lock = threading.Lock()
 
 
@@ -101,7 +104,8 @@ def said(value: Model | Program, rows_NL: np.ndarray, *, device: str = "cpu") ->
     if not isinstance(value, Model):
         raise UsageError("a Program tells no texts; ask the Model it was made from")
     with memory.kept():
-        return _loaded((value.digest, device, "texts"), lambda: Translator.of(value, device).of_rows)(rows_NL)
+        tell = _loaded(value, (value.digest, device, "texts"), lambda: Translator.of(value, device).of_rows)
+        return tell(rows_NL)
 
 
 def asked(value: Model | Program, *, threads: int | None = None) -> Callable[[np.ndarray], Any]:
@@ -131,25 +135,29 @@ def logits(
 
 
 def runner(value: Model | Program, *, threads: int | None = None, device: str = "cpu") -> Runner:
-    """uint8 (B, C, H, W) or int32 (B, T) -> float32 (B, K), loaded once per process.
+    """uint8 (B, C, H, W) or int32 (B, T) -> float32 (B, K), loaded once per process and per code of its net.
 
     Args:
         threads: of a Program's runtime; None: its own choice. A Model uses torch's.
     """
     return _loaded(
+        value,
         (value.digest, device, threads),
         lambda: _of_program(value, threads) if isinstance(value, Program) else _of_model(value, device),
     )
 
 
-def _loaded(key: tuple[str, str, int | str | None], make: Callable[[], Any]) -> Any:
+def _loaded(value: Model | Program, key: Key, make: Callable[[], Any]) -> Any:
     with _lock:
-        if key in _runners:
+        found = _runners.get(key)
+        if found is not None and found[1].still_holds():
             _runners.move_to_end(key)
-            return _runners[key]
+            return found[0]
+    built_from = present.behind(value)  # before it is built: what changes meanwhile is seen next time
     made = make()
     with _lock:
-        _runners[key] = made
+        _runners[key] = made, built_from
+        _runners.move_to_end(key)
         while len(_runners) > KEPT:
             _runners.popitem(last=False)
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,7 @@ def score(
             ones; it becomes the headline. A false `higher_is_better` on it says that less is better.
 
     Raises:
-        UsageError: the data's labels are not the model's.
+        UsageError: the data's labels are not the model's, or the metric gives no finite number.
         LeakError: the split may not be opened here.
     """
     task = task_of(value.task)
@@ -53,7 +54,10 @@ def score(
     headline, higher = task.headline, task.higher_is_better
     if metric is not None:
         headline, higher = supervised.metric_name(metric), getattr(metric, "higher_is_better", True)
-        figures = {headline: metrics.bootstrap(metric, *judged), **figures}
+        found = metrics.bootstrap(metric, *judged)
+        if not math.isfinite(found["value"]):
+            raise UsageError(f"`{headline}` must give a number of these rows, not {found['value']}")
+        figures = {headline: found, **figures}
     return Scores.build(
         subject=value.digest, data=data.identity((split,)), split=split, num_rows=answers["outcome"].shape[0],
         headline=headline, higher_is_better=higher, metrics=figures, answers=answers,

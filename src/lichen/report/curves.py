@@ -30,14 +30,18 @@ KINDS = {"helps": "good", "harms": "bad", "no measurable effect": "plain"}
 
 def curves(found: Findings) -> Markup:
     """Losses together, the rate and every other figure by itself, per step that trained."""
-    trained = [(call, found.history[call.id]) for call in found.calls if found.history[call.id]]
+    trained = [
+        (" ".join([call.step, *([phase.replace("_", " ")] if phase else [])]), epochs)
+        for call in found.calls
+        for phase, epochs in {**found.phases[call.id], "": found.history[call.id]}.items() if epochs
+    ]  # fmt: skip
     if not trained:
         return section("curves", "How it learnt", note("No step of this life recorded its epochs."))
     parts = []
-    for call, epochs in trained:
-        parts += [tag("h3", None, call.step)] if len(trained) > 1 else []
+    for name, epochs in trained:
+        parts += [tag("h3", None, name)] if len(trained) > 1 else []
         is_line = len(epochs) > 1
-        parts.append(grid(*_pictures(call.step, _thinned(epochs))) if is_line else note(_single(epochs[0])))
+        parts.append(grid(*_pictures(name, _thinned(epochs))) if is_line else note(_single(epochs[0])))
     return section("curves", "How it learnt", *parts)
 
 

@@ -56,6 +56,8 @@ class Findings:
     times_opened: int
     history: Mapping[str, Sequence[Mapping[str, Any]]]
     """Per call id the epochs of its training."""
+    phases: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
+    """Per call id and phase the epochs of what trained by itself before, such as the head alone."""
     notes: Mapping[str, Sequence[tuple[str, str]]]
     """Per call id (kind, text) of its notes and warnings."""
     ablation: Mapping[str, Any] | None
@@ -116,7 +118,7 @@ def gather(value: Value, session: Session) -> Findings:
     calls = value.made.call.history()
     data, environment = _last_of("dataset", calls, store), _last_of("environment", calls, store)
     assert isinstance(data, Dataset | None) and isinstance(environment, Environment | None)
-    ground = environment or data
+    ground = tally.grounds(calls, store)
     told = list(_told(store.folder / "runs", calls))
     return Findings(
         value=value,
@@ -126,7 +128,10 @@ def gather(value: Value, session: Session) -> Findings:
         stages=tuple(_stages(calls, ground, store)),
         test=_scores(value, "test", ground, store),
         times_opened=tally.times_opened(value, session),
-        history={call.id: _epochs(call, told) for call in calls},
+        history={call.id: _epochs(call, told).get("", []) for call in calls},
+        phases={
+            call.id: {name: some for name, some in _epochs(call, told).items() if name} for call in calls
+        },
         notes={call.id: _notes(call, told) for call in calls},
         ablation=_study("ablate", value, told),
         compression=_study("compress", value, told),
@@ -197,7 +202,7 @@ def _kept(digest: str, store: Store) -> Value | None:
         return None
 
 
-def _stages(calls: Sequence[Call], ground: Value | None, store: Store) -> Iterator[Stage]:
+def _stages(calls: Sequence[Call], ground: Mapping[str, str] | None, store: Store) -> Iterator[Stage]:
     for call in calls:
         for field, digest in call.outputs.items():
             value = _kept(digest, store)
@@ -215,7 +220,7 @@ def _row(call: Call, field: str, value: Value | None, scores: Scores | None, sto
     )
     quality: dict[str, Any] = {}
     if scores is not None:
-        low, high = scores.interval
+        low, high = scores.bounds
         quality = {
             "split": scores.split,
             "metric": scores.headline,
@@ -247,14 +252,10 @@ def _cost(call: Call, field: str, store: Store) -> dict[str, Any]:
     return json.loads(rows[0]["cost"]) if rows else {}
 
 
-def _scores(value: Value, split: str, ground: Value | None, store: Store) -> Scores | None:
-    """The newest recorded scores on a split, those of the life's own ground before any others."""
-    found = [
-        (scores.manifest["data"] == (ground and ground.identity((split,))), call.started, call.id, scores)
-        for call, scores in tally.recorded(value, store)
-        if scores.split == split
-    ]
-    return max(found, key=lambda entry: entry[:3])[3] if found else None
+def _scores(value: Value, split: str, ground: Mapping[str, str] | None, store: Store) -> Scores | None:
+    """The recorded scores on a split of the life's own ground; those on other data tell of other data."""
+    found = [scores for _, scores in tally.own(value, ground, store) if scores.split == split]
+    return found[-1] if found else None
 
 
 def _told(runs: Path, calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
@@ -269,16 +270,16 @@ def _told(runs: Path, calls: Sequence[Call]) -> Iterator[dict[str, Any]]:
                     yield {**event, "run": path.parent.name}
 
 
-def _epochs(call: Call, told: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """One event per epoch: of the run that made the call, then of earlier ones that it resumed."""
-    found: dict[int, Mapping[str, Any]] = {}
+def _epochs(call: Call, told: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """One event per epoch, by phase: of the run that made the call, then of earlier ones that it resumed."""
+    found: dict[str, dict[int, Mapping[str, Any]]] = {}
     for event in told:
         is_mine = (
             event["kind"] == "history" and event["key"] == call.key[:KEY_LENGTH] and event["run"] <= call.run
         )
         if is_mine and "epoch" in event:
-            found[event["epoch"]] = event
-    return [found[epoch] for epoch in sorted(found)]
+            found.setdefault(event.get("phase", ""), {})[event["epoch"]] = event
+    return {phase: [epochs[epoch] for epoch in sorted(epochs)] for phase, epochs in found.items()}
 
 
 def _notes(call: Call, told: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

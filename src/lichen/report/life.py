@@ -112,8 +112,8 @@ def _against(found: Findings, what: str, unit: str, cost: Callable[[Stage], floa
             name=stage.name,
             x=spent,
             y=stage.row.value or 0.0,
-            low=stage.row.low or 0.0,
-            high=stage.row.high or 0.0,
+            low=(stage.row.value or 0.0) if stage.row.low is None else stage.row.low,
+            high=(stage.row.value or 0.0) if stage.row.high is None else stage.row.high,
             is_front=is_on_front,
         )
         for (stage, spent), is_on_front in zip(shown, front(costs), strict=True)

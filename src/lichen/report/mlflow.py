@@ -6,7 +6,7 @@ from typing import Any
 
 from lichen.core.errors import missing_package
 from lichen.core.events import Sink
-from lichen.report.tensorboard import figures, row_figures
+from lichen.report.tensorboard import figures, path, row_figures
 
 
 def sink(uri: str, *, experiment: str = "lichen") -> Sink:
@@ -38,7 +38,9 @@ def sink(uri: str, *, experiment: str = "lichen") -> Sink:
                 client.log_param(run, f"{event['step']}.{name}", value)
         elif event["kind"] == "history":
             for name, value in figures(event).items():
-                client.log_metric(run, f"{event['step']}.{name}", value, timestamp=at_ms, step=event["epoch"])
+                client.log_metric(
+                    run, ".".join([*path(event), name]), value, timestamp=at_ms, step=event["epoch"]
+                )
         elif event["kind"] in ("row", "test"):
             rows += 1
             for name, value in row_figures(event["row"]).items():

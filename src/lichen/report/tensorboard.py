@@ -26,7 +26,7 @@ def sink(folder: str | Path) -> Sink:
         nonlocal rows
         if event["kind"] == "history":
             for name, value in figures(event).items():
-                writer.add_scalar(f"{event['step']}/{name}", value, event["epoch"], walltime=event["at"])
+                writer.add_scalar("/".join([*path(event), name]), value, event["epoch"], walltime=event["at"])
         elif event["kind"] in ("row", "test"):
             rows += 1
             for name, value in row_figures(event["row"]).items():
@@ -35,6 +35,11 @@ def sink(folder: str | Path) -> Sink:
             writer.close()
 
     return take
+
+
+def path(event: dict[str, Any]) -> list[str]:
+    """Whose figures a `history` event tells: a step's, or those of a phase before its main loop."""
+    return [event["step"], event["phase"]] if event.get("phase") else [event["step"]]
 
 
 def figures(event: dict[str, Any]) -> dict[str, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lichen.core import lineage
+from lichen.core import lineage, tally
 from lichen.core.program import Program
 from lichen.core.recipe import HEADS
 from lichen.core.scores import Scores
@@ -48,8 +48,16 @@ def changes(found: Findings) -> list[Change]:
 
 
 def _change(stage: Stage, before: Scores, after: Scores) -> Change | None:
+    """What a step did, by rows; None where these cannot be paired.
+
+    The outcome of a row is its share of the task's headline and of no other metric.
+    """
     same = ("data", "split", "headline")
-    if any(before.manifest[part] != after.manifest[part] for part in same):
+    if (
+        stage.value is None
+        or not tally.is_of_task(after, stage.value)
+        or any(before.manifest[part] != after.manifest[part] for part in same)
+    ):
         return None
     sign = 1.0 if after.manifest["higher_is_better"] else -1.0
     gain_N = sign * (_outcomes(after) - _outcomes(before))
@@ -91,7 +99,7 @@ def quality(found: Findings) -> str:
     opened = f" (test opened {figures.times(found.times_opened)})" if found.test else ""
     return (
         f"reaches {figures.name(scores.headline)} {figures.metric(scores.value)} "
-        f"{figures.interval(*scores.interval)} "
+        f"{figures.interval(*scores.bounds)} "
         f"on {figures.whole(scores.num_rows)} {scores.split} {scores.unit}{opened}"
     )
 

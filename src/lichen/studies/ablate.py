@@ -13,7 +13,7 @@ from typing import Any
 from lichen.core import step
 from lichen.core.errors import UsageError
 from lichen.core.lineage import Call, Made
-from lichen.core.replay import replay
+from lichen.core.replay import replay, stand_in
 from lichen.core.schema import Count, Level
 from lichen.core.scoring import Judge, Scored, data_of
 from lichen.core.session import Session, current
@@ -114,6 +114,8 @@ def _removal(call: Call) -> Any:
         call.options.get(name) == given for name, given in removal.items()
     ):
         return None  # it already stands at its neutral options
+    if isinstance(removal, str):
+        return "identity" if stand_in(call) else None  # an export of a Model has no Program to fall back on
     return removal
 
 

@@ -30,7 +30,7 @@ class Comparison:
 
     rows: tuple[Row, ...]
     scores: Mapping[str, tuple[float | None, float | None]]
-    """Recorded metrics of both values by `split metric`."""
+    """Recorded metrics of both values by `split metric`, each on what its own life is judged on."""
 
     @property
     def first_difference(self) -> str | None:
@@ -122,9 +122,10 @@ def _scores(left: Value, right: Value) -> dict[str, tuple[float | None, float | 
 
 
 def _metrics(value: Value) -> dict[str, float]:
-    """What `evaluate` recorded of a value, newest last."""
+    """What `evaluate` recorded of a value on its life's own ground; of a figure measured twice the surer."""
     store = current().store
-    if store is None:
+    if store is None or value.made is None:
         return {}
-    return {f"{scores.split} {name}": entry["value"] for _, scores in tally.recorded(value, store)
+    ground = tally.grounds(value.made.call.history(), store)
+    return {f"{scores.split} {name}": entry["value"] for _, scores in tally.own(value, ground, store)
             for name, entry in scores.metrics.items()}  # fmt: skip

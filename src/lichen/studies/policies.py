@@ -62,6 +62,7 @@ class Policies:
     num_seeds: int
     model: Value
     """Trained with the best, with the recorded seeds."""
+    higher_is_better: bool = True
 
     @property
     def ops(self) -> Ops:
@@ -76,7 +77,8 @@ class Policies:
     def __str__(self) -> str:
         lines = [f"{len(self.trials)} trials by {self.search} search; the best of those with most epochs:"]
         most = max(trial.epochs for trial in self.trials)
-        last = sorted((one for one in self.trials if one.epochs == most), key=lambda one: -one.value)
+        sign = -1 if self.higher_is_better else 1
+        last = sorted((one for one in self.trials if one.epochs == most), key=lambda one: sign * one.value)
         lines += [f"  {one.value:.4f}  {words(one.ops)}" for one in last[:5]]
         return "\n".join([
             *lines,
@@ -171,4 +173,5 @@ def _judged(
         with_none=float(without_SN.mean()), worth=worth, low=low, high=high, level=level,
         verdict="helps" if low > 0 else "harms" if high < 0 else "no measurable effect",
         num_rows=with_SN.shape[1], num_seeds=seeds, model=hunt.trained(best, hunt.epochs, 0),
+        higher_is_better=hunt.sign > 0,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lichen.core import calling, machine, step
+from lichen.core import calling, step
 from lichen.core.errors import LichenError, NotFoundError, StepError, UsageError
 from lichen.core.lineage import Call, Made, from_records, records_of
 from lichen.core.replay import replay
@@ -147,6 +147,8 @@ def _replay_here(folder: Path) -> dict[str, Any]:
     original = Store(request["store"]) if request["store"] else None
     session = Session(store=Store(folder / ".lichen"))
     seen: list[dict[str, Any]] = []
+    environments: list[bool] = []
+    """Whether each call ran where it had run: on a device, or in so many processes, only some do."""
 
     def outside(digest: str) -> Value:
         if original is None:
@@ -158,6 +160,7 @@ def _replay_here(folder: Path) -> dict[str, Any]:
     def note(was: Call, outputs: dict[str, Value]) -> bool:
         now = {name: value.digest for name, value in outputs.items()}
         made = next(iter(outputs.values())).made
+        environments.append(made is not None and dict(made.call.environment) == dict(was.environment))
         seen.append({"step": was.step, "was": dict(was.outputs), "now": now,
                      "seconds": made.call.seconds if made else 0.0})  # fmt: skip
         return True
@@ -167,8 +170,7 @@ def _replay_here(folder: Path) -> dict[str, Any]:
     metric = None
     if value.digest != request["digest"] and original is not None:
         metric = _metric(original.value(request["digest"]), value, session)
-    return {"steps": seen, "metric": metric,
-            "is_same_environment": dict(call.environment) == machine.environment()}  # fmt: skip
+    return {"steps": seen, "metric": metric, "is_same_environment": all(environments)}
 
 
 def _metric(was: Value, now: Value, session: Session) -> dict[str, Any] | None:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from lichen.core import form
+from lichen.core.scores import Scores
 from lichen.engine.scores import metrics
 
 
@@ -64,3 +66,29 @@ def test_the_interval_of_losses_covers_and_stays_above_0():
     assert covered >= 170
     few = np.asarray([0.0, 0.0, 0.0, 1.0])
     assert few.mean() - 1.96 * few.std(ddof=1) / 2 < 0.0 < metrics.positive_mean(few)["low"]
+
+
+def needs_both(outputs, targets):
+    """A metric that rows of one class alone do not have."""
+    return float(outputs.mean()) if targets.any() else float("nan")
+
+
+def test_replicates_without_a_figure_narrow_no_interval():
+    draws = np.random.default_rng(0)
+    outputs, targets = draws.random(40), (np.arange(40) < 2).astype(int)
+    found = metrics.bootstrap(needs_both, outputs, targets)
+    assert found["high"] - found["low"] > 0.1 and found["low"] < outputs.mean() < found["high"]
+
+
+def test_where_most_replicates_have_no_figure_there_is_no_interval():
+    replicates = np.array([0.5] * 20 + [np.nan] * 30)
+    found = metrics.bootstrapped(0.5, replicates)
+    assert np.isnan(found["low"]) and np.isnan(found["high"])
+    scores = Scores.build(subject="a", data="b", split="test", num_rows=2, headline="f", metrics={"f": found},
+                          answers={})  # fmt: skip
+    assert scores.bounds == (None, None) and np.isnan(scores.interval).all()
+    assert (
+        scores.digest
+        and scores.facts()["f"] == "0.5000"
+        and not form.fit(scores.manifest, form.FORMS["scores"])
+    )

@@ -161,7 +161,14 @@ def num_replicates(count: int) -> int:
 
 
 def bootstrapped(value: float, replicates_R: np.ndarray) -> Figure:
-    low, high = np.quantile(replicates_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    """A figure with the quantiles of its replicates; NaN where most of those have none, so nothing is known.
+
+    A replicate has no figure where rows that were drawn lack what is asked of, such as one of two classes.
+    """
+    finite_R = replicates_R[np.isfinite(replicates_R)]
+    if 2 * len(finite_R) <= len(replicates_R):
+        return _figure(value, math.nan, math.nan)
+    low, high = np.quantile(finite_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return _figure(value, min(value, float(low)), max(value, float(high)))
 
 

@@ -31,7 +31,7 @@ OWN = ("views", masking.ASSET)
 """Assets that say how the teacher itself answers and is kept, not what a student learns from it."""
 
 
-@step
+@step(without="student")
 def distil(
     model: Model,
     data: Dataset,
