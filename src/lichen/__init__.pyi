@@ -764,7 +764,7 @@ class _Pretrain:
         net: Literal['auto', 'gpt', 'bert', 'hf'] = ...,
         max_tokens: int | None = ...,
     ) -> Model:
-        """take a language model or an encoder of texts of others, with its tokenizer, into the record"""
+        """take a language model, an encoder or a translator of others, with its tokenizer, into the record"""
         ...
     def language(
         self,

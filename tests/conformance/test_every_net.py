@@ -7,7 +7,7 @@ from lichen.core import find
 from lichen.engine.modules import architecture, backend
 
 SHAPE, TOKENS, CODES, OUTPUTS = (3, 32, 32), (20, 300), (3, 16), 5
-HEAVY = ("hf", "hfencoder")
+HEAVY = ("hf", "hfencoder", "hfpairs")
 """Nets of a library that takes long to import."""
 LARGER = {"inception": (3, 80, 80)}
 """Pictures of nets that halve them too often for small ones."""

@@ -142,13 +142,14 @@ def _read(asset: Mapping[str, Any]) -> Foreign:
     words = {number: word for word, number in backend.get_vocab(with_added_tokens=True).items()}
     found = _sayings(backend, asset["file"], words)
     found += [b""] * (int(asset.get("size", 0)) - len(found))  # models may know more numbers than are used
+    before = int(asset.get("num_before", 0))
     if blank is None:
-        return Foreign(backend, found, end, stops)
+        return Foreign(backend, found, end, stops, num_before=before)
     found += [b""] * (int(blank) + 1 - len(found))
     found[0], found[blank] = found[blank], found[0]
     ours = {0: blank, blank: 0}
     return Foreign(backend, found, ours.get(end, end), frozenset(ours.get(stop, stop) for stop in stops),
-                   blank=int(blank))  # fmt: skip
+                   num_before=before, blank=int(blank))  # fmt: skip
 
 
 def _backend(file: Mapping[str, Any]) -> Any:

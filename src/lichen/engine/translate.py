@@ -53,8 +53,8 @@ class Telling:
 
     def keep(self, texts_B: Tensor, parents_BJ: Tensor) -> None:
         """Goes on with these texts, and in each with the hypotheses that grew out of these."""
-        num_texts = len(self.memory.seen_B11S)
-        num_hypotheses = len(self.cache.keys[0]) // num_texts
+        num_texts = self.memory.num_texts
+        num_hypotheses = self.cache.num_rows // num_texts
         self.cache.keep_rows((texts_B[:, None] * num_hypotheses + parents_BJ).flatten())
         if len(texts_B) < num_texts:
             self.memory.keep_texts(texts_B)
@@ -101,9 +101,13 @@ class Translator:
         self, rows_BL: np.ndarray, beam: Beam | None = None, batch_size: int = BATCH_SIZE
     ) -> list[str]:
         """The targets of rows, whatever stands in their second halves."""
-        return [
-            self.tokenizer.decode(found[0].tokens) for found in self.hypotheses(rows_BL, beam, batch_size)
-        ]
+        return [self._text(found[0].tokens) for found in self.hypotheses(rows_BL, beam, batch_size)]
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        """What tokens say, without what a tokenizer puts before every text."""
+        said = self.tokenizer.decode_bytes(tokens)
+        before = self.tokenizer.num_before
+        return (said[before:] if said[:before].isspace() else said).decode("utf-8", "replace")
 
     def hypotheses(
         self, rows_BL: np.ndarray, beam: Beam | None = None, batch_size: int = BATCH_SIZE

@@ -28,6 +28,11 @@ class Cache:
     document_BT: Tensor | None = None
     is_marked: bool = False
 
+    @property
+    def num_rows(self) -> int:
+        """Rows that are read side by side; 0 before the first token."""
+        return len(self.keys[0]) if self.keys else 0
+
     def take(self, layer: int, k_BGTK: Tensor, v_BGTK: Tensor) -> tuple[Tensor, Tensor]:
         """Keeps what a layer says of new tokens, and gives what it said of all."""
         if layer == len(self.keys):

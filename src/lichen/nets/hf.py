@@ -1,7 +1,7 @@
 """hf: any model of texts of the transformers library by its type, as `hf/gpt2`, asked as ours are.
 
-Encoders (`hf/electra`) are as `hfencoder` has them. Of a causal language model a document begins at `end`,
-before which nothing is seen, and number 0 stands for no text.
+Encoders (`hf/electra`) are as `hfencoder` has them, encoder-decoders (`hf/t5`) as `hfpairs`. Of a causal
+language model a document begins at `end`, before which nothing is seen, and number 0 stands for no text.
 
 Shapes: B batch, T tokens, S tokens seen, R columns, V different tokens, D width.
 """
@@ -9,7 +9,7 @@ Shapes: B batch, T tokens, S tokens seen, R columns, V different tokens, D width
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lichen.core.errors import OptionError, UsageError
 from lichen.layers import library
-from lichen.nets import hfencoder
+from lichen.nets import hfencoder, hfpairs
 
 TAKES = "tokens"
 PAD = 0
@@ -212,6 +212,8 @@ def build(
     end: int = 1,
     blank: int | None = None,
     pooling: str = "mean",
+    first: Sequence[int] | None = None,
+    opening: Sequence[int] = (),
 ) -> nn.Module:
     """A fresh net of a type that the library knows.
 
@@ -225,6 +227,7 @@ def build(
         end: the number that begins a document, or a target.
         blank: the library's number that stands at 0 here.
         pooling: of an encoder's tokens, as `bert` has it.
+        first, opening: of an encoder-decoder, as `hfpairs` has them.
 
     Raises:
         NotFoundError: the library knows no such type.
@@ -237,8 +240,8 @@ def build(
         return hfencoder.build(in_shape=in_shape, num_outputs=num_outputs, variant=variant, config=config,
                                depth=depth, blank=blank, pooling=pooling)  # fmt: skip
     if chosen == "pairs":
-        raise UsageError(f"`{variant}` is an encoder-decoder; of the library decoders and encoders are nets",
-                         hint="net='seq2seq' tells a text from another")  # fmt: skip
+        return hfpairs.build(in_shape=in_shape, num_outputs=num_outputs, variant=variant, config=config,
+                             depth=depth, end=end, blank=blank, first=first, opening=opening)  # fmt: skip
     length, size = in_shape
     told = config if config is not None else {
         "hidden_size": HEAD_WIDTH * depth, "num_hidden_layers": depth, "num_attention_heads": depth,

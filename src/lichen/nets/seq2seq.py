@@ -41,6 +41,10 @@ class Memory:
     values: list[Tensor]
     seen_B11S: Tensor
 
+    @property
+    def num_texts(self) -> int:
+        return len(self.seen_B11S)
+
     def keep_texts(self, texts: Tensor) -> None:
         """Goes on with some texts alone."""
         self.keys = [keys[texts] for keys in self.keys]

@@ -185,7 +185,7 @@ def test_what_no_net_computes_is_told_with_what_is(tmp_path):
     with pytest.raises(UsageError, match="no GGUF file becomes a bert"):
         li.pretrain.adopt(str(tmp_path / "a.gguf"), net="bert")
     pair = llama_folder(tmp_path / "pair", model_type="t5", architectures=["T5Model"])
-    with pytest.raises(UsageError, match="none of the library enters(.|\n)*encoders of texts"):
+    with pytest.raises(DataError, match=r"no tensor `decoder\.(.|\n)*those of a T5ForConditionalGeneration"):
         li.pretrain.adopt(str(pair))
     with pytest.raises(UsageError, match="`bert` computes bert, roberta, .*, not llama"):
         li.pretrain.adopt(str(llama_folder(tmp_path / "llama")), net="bert")

@@ -16,22 +16,24 @@ import torch
 
 from lichen.core.errors import DataError, LichenError, NotFoundError, UnsafeInputError, UsageError
 from lichen.core.model import Model
-from lichen.data import chat, foreign, tokenizer
+from lichen.data import chat, foreign, pairing, tokenizer
 from lichen.engine.language import bertfolder, encoderfolder, ggufreading, llamafolder
 from lichen.engine.modules import architecture, backend
 from lichen.engine.quiet import muted
 from lichen.layers import library
-from lichen.nets import hf, hfencoder
+from lichen.nets import hf, hfencoder, hfpairs
 
 NOT_KEPT = ("transformers_version", "dtype", "torch_dtype", "_name_or_path", "architectures", "use_cache")
 """What a configuration says of files and programs, not of the model."""
 DECODERS = ("ForCausalLM", "LMHeadModel")
 """How the names of causal language models end; types of encoders have some too."""
+OF_LANGUAGES = ("m2m_100", "mbart", "nllb-moe", "seamless_m4t", "seamless_m4t_v2")
+"""Types of models that translate between many languages."""
 LEFT_OUT = ("pooler",)
 """Parts of the library's encoders that are not asked, so that weights may lack them."""
 FAMILIES = (
     f"bert computes {', '.join(bertfolder.FAMILIES)}; gpt Llamas and what computes as they do;"
-    " through transformers enter its causal language models and its encoders of texts"
+    " through transformers enter its causal language models, encoders of texts and encoder-decoders"
 )
 
 
@@ -64,12 +66,9 @@ def read(path: Path, net: str = "auto") -> Model:
     if net != "hf" and (own := _own(path, config, net)):
         return own
     kind = _kind(path, config)
-    if kind == "encoder":
-        return _encoder(_loaded(path, kind, {"use_safetensors": True}), path)
-    if kind == "pairs":
-        raise UsageError("an encoder-decoder tells a text from another; none of the library enters",
-                         where=str(path), hint=FAMILIES)  # fmt: skip
     made = _loaded(path, kind, {"use_safetensors": True})
+    if kind != "decoder":
+        return _encoder(made, path) if kind == "encoder" else _pairs(made, path)
     return _of_library(made, foreign.asset_of(path, config), chat.asset_of(path))
 
 
@@ -177,6 +176,50 @@ def _encoder(made: Any, folder: Path) -> Model:
     }  # fmt: skip
     setattr(net, architecture.ORIGIN, (f"hf/{config.model_type}", options))
     return backend.wrap(net, task=encoderfolder.TASK, assets={"tokenizer": asset, "max_tokens": length})
+
+
+def _pairs(made: Any, folder: Path) -> Model:
+    """A Model of the library's encoder-decoder, which tells a text from another.
+
+    Raises:
+        UsageError: it must be told a language, or its tokenizer ends texts otherwise than it does.
+    """
+    config, size, end = made.config, made.config.vocab_size, made.config.eos_token_id
+    if config.model_type in OF_LANGUAGES:
+        raise UsageError(f"a translator must have one way; {config.model_type} is told languages when asked",
+                         where=str(folder))  # fmt: skip
+    read = encoderfolder.tokenizer_of(folder, size, config.pad_token_id)
+    teller = tokenizer.of(read)
+    opening, closing = ([teller.traded(number) for number in some] for some in read.pop("around"))
+    if closing != [end]:
+        raise UsageError(f"a source must end with {end}, as targets do; its tokenizer ends it with {closing}",
+                         where=str(folder))  # fmt: skip
+    before = len(teller.decode(teller.encode(["a"])[0])) - 1
+    asset = {**read, "end": end, "stops": [end], "num_before": max(0, before)}
+    first = _first(made)
+    if not first:
+        raise UsageError("a configuration must say what begins a target", where=str(folder),
+                         hint="decoder_start_token_id in config.json")  # fmt: skip
+    own_end = tokenizer.of(asset).end
+    net = hfpairs.of(made, blank=teller.blank, first=first, opening=opening, end=own_end)
+    places = getattr(config, "max_position_embeddings", None)
+    length = encoderfolder.longest(folder, places) - pairing.AROUND - len(opening)
+    options = {
+        "in_shape": [length, size + (teller.blank == size)], "num_outputs": 0, "kind": "pairs",
+        "config": _told(config), "blank": teller.blank, "first": first, "opening": opening, "end": own_end,
+    }  # fmt: skip
+    setattr(net, architecture.ORIGIN, (f"hf/{config.model_type}", options))
+    assets = {"tokenizer": asset, "max_tokens": length, "is_paired": True}
+    return backend.wrap(net, task="translation", assets=assets)
+
+
+def _first(made: Any) -> list[int]:
+    """The numbers before a target: one that begins it, and one that some models have forced upon them."""
+    said = [made.generation_config, made.config]
+    names = ("decoder_start_token_id", "forced_bos_token_id")
+    found = [[getattr(one, name, None) for one in said] for name in names]
+    return [next(number for number in numbers if number is not None)
+            for numbers in found if any(number is not None for number in numbers)]  # fmt: skip
 
 
 def _first_place(made: Any) -> int:
