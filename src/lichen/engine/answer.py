@@ -196,7 +196,7 @@ def decode(inputs: Any, image_shape: Sequence[int]) -> np.ndarray:
         DataError: an input is no picture; names it.
         NotFoundError: no such file.
     """
-    items = pictures.listed(inputs)
+    items = pictures.listed(inputs, channels=image_shape[0])
     if not items:
         raise DataError("there must be at least one picture to answer about")
     return np.stack([pictures.of_shape(item, f"input {at}", image_shape) for at, item in enumerate(items)])

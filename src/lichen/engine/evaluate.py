@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lichen.core.dataset import Dataset
+from lichen.core.errors import UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
 from lichen.core.protocols import Decoded
