@@ -402,6 +402,8 @@ def test_of_50_edits_that_change_nothing_none_is_computed_again(bench, tmp_path,
 
 
 def test_a_check_of_no_ops_catches_keys_over_bytes(bench, monkeypatch):
+    for name in ("_met", "_outdated"):  # what is met under a planted reading is met again after it
+        monkeypatch.setattr(loaded, name, dict(getattr(loaded, name)))
     monkeypatch.setattr(
         code, "parse", lambda module, path: code.Source(hashlib.sha256(path.read_bytes()).hexdigest(), ())
     )
