@@ -110,6 +110,7 @@ def prune(
         raise UsageError("each of several processes sees other rows, and would remove other channels",
                          hint="importance: group_norm, or one process")  # fmt: skip
     task.check(data, "train")
+    feeds.shape(assets)  # refuses what makes pictures
     whole = backend.module_of(model)
     batches = supervised.batches_of(data, assets, batch_size=batch_size, seed=seed, device=run.device)
     cut = Cut(
