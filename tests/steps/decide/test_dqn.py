@@ -165,5 +165,5 @@ def test_continuous_actions_are_refused_with_what_takes_them():
 def test_cart_pole_is_solved():
     with session.using(session.Session()):
         pole = li.environment("CartPole-v1")
-        model = li.decide.dqn(pole, num_steps=60_000, goal=490.0, judge_every=1024)
+        model = li.decide.dqn(pole, num_steps=30_000, goal=490.0, judge_every=1024)
         assert li.evaluate(model, pole)["mean_return"] >= 475
