@@ -1,17 +1,19 @@
 """test_fakequant: the grid, its gradient, and the plain net that is left."""
 
+import pytest
 import torch
 from torch import nn
 
-from lichen.engine.compression.fakequant import MOMENTUM, Ranged, Rounded, simulated
+from lichen.engine.compression.fakequant import HIGH, HIGH_NARROW, MOMENTUM, Ranged, Rounded, simulated
 
 
-def test_weights_are_rounded_to_255_values_per_output_channel():
+@pytest.mark.parametrize("high", [HIGH, HIGH_NARROW])
+def test_weights_are_rounded_to_integers_per_output_channel(high):
     weight = torch.randn(6, 4, 3, 3) * torch.logspace(-3, 3, 6)[:, None, None, None]
-    rounded = Rounded()(weight)
-    scale = weight.abs().flatten(1).amax(1)[:, None, None, None] / 127
+    rounded = Rounded(high)(weight)
+    scale = weight.abs().flatten(1).amax(1)[:, None, None, None] / high
     torch.testing.assert_close(rounded, (weight / scale).round() * scale)
-    torch.testing.assert_close(Rounded()(rounded), rounded)
+    torch.testing.assert_close(Rounded(high)(rounded), rounded)
 
 
 def test_scaling_a_channel_scales_its_grid():

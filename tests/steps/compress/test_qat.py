@@ -9,12 +9,14 @@ from lichen.core.errors import GateError
 from lichen.core.session import Session
 from lichen.core.step import by_address
 from lichen.engine import answer
+from lichen.engine.compression import quantizers
 from lichen.engine.compression.calibration import calibration
 from lichen.engine.compression.fakequant import Rounded
 from lichen.engine.modules import backend
 from lichen.steps.compress import qat as room
 
 qat, train = by_address("compress.qat"), by_address("pretrain.train")
+NARROW = quantizers.saturates()
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def int8_moves(model, data):
     """How far int8 with every layer moves a model's outputs, as a share of them."""
     images = data.rows("validation").images
     exact = answer.logits(model, images)
-    program = room._int8(model, calibration(data, model, 100, 0))
+    program = room._int8(model, calibration(data, model, 100, 0), NARROW)
     return float(np.abs(answer.logits(program, images) - exact).mean() / np.abs(exact).mean())
 
 
@@ -62,7 +64,7 @@ def test_int8_costs_a_net_with_a_planted_wide_channel_less_after_it(loud, stripe
     assert trained.weights().keys() == loud.weights().keys()
     images, targets = stripes.rows("validation").images, stripes.rows("validation").targets
     rows = calibration(stripes, loud, 100, 0)
-    right = {name: (answer.logits(room._int8(model, rows), images).argmax(1) == targets).mean()
+    right = {name: (answer.logits(room._int8(model, rows, NARROW), images).argmax(1) == targets).mean()
              for name, model in (("before", loud), ("after", trained))}  # fmt: skip
     assert right["after"] >= right["before"]
     assert int8_moves(trained, stripes) < int8_moves(loud, stripes)
@@ -70,13 +72,15 @@ def test_int8_costs_a_net_with_a_planted_wide_channel_less_after_it(loud, stripe
     assert any(text.startswith("int8 without this training: accuracy") for text in said)
 
 
-def test_the_weights_lie_on_the_grid_and_the_executable_answers_as_the_simulation(plain, stripes):
+@pytest.mark.parametrize(("saturates", "high"), [(False, 127), (True, 64)])
+def test_the_weights_lie_on_the_grid_that_the_cpu_wants(plain, stripes, monkeypatch, saturates, high):
+    monkeypatch.setattr(quantizers, "saturates", lambda: saturates)
     with session.using(Session()):
-        trained = qat(plain, stripes, epochs=1)
+        trained = qat(plain, stripes, epochs=1, max_changed=0.05 if saturates >= NARROW else 1.0)
     for name, array in trained.weights().items():
         weight = torch.from_numpy(np.array(array.numpy()))
         if weight.ndim == 4:
-            torch.testing.assert_close(Rounded()(weight), weight, msg=name)
+            torch.testing.assert_close(Rounded(high)(weight), weight, msg=name)
 
 
 def test_an_executable_that_answers_otherwise_than_the_simulation_is_refused(plain, stripes, monkeypatch):

@@ -1,8 +1,9 @@
 """fakequant: a net that computes as its int8 executable will, and learns through the rounding.
 
-Weights are rounded to s8 with a scale per output channel, what comes into a layer to u8 over a running range:
-the format of `quantizers`. A batch-norm that is folded into its layer later scales whole channels and so
-changes nothing. The gradient passes straight through the rounding and stops where a value was cut off.
+Weights are rounded to s8, or to 7 bits, with a scale per output channel, what comes into a layer to u8 over
+a running range: the format of `quantizers`. A batch-norm that is folded into its layer later scales whole
+channels and so changes nothing. The gradient passes straight through the rounding and stops where a value was
+cut off.
 Paper: Jacob et al. 2018, sections 2 and 3; Bengio et al. 2013 (straight-through).
 
 Shapes: O outputs of a layer.
@@ -18,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-LOW, HIGH = -127, 127
-"""Of s8 weights: symmetric, as both runtimes have them."""
+HIGH, HIGH_NARROW = 127, 64
+"""Of s8 weights, and of those of 7 bits: symmetric, as both runtimes have them."""
 LEVELS = 255
 """Of u8 activations, zero being one of them."""
 MOMENTUM = 0.05
@@ -28,12 +29,18 @@ SMALLEST = 1e-8
 
 
 class Rounded(nn.Module):
-    """W -> W on the grid of 255 values per output channel."""
+    """W -> W on the grid of the integers from -high to high, times a scale per output channel."""
+
+    def __init__(self, high: int = HIGH) -> None:
+        super().__init__()
+        self.high = high
 
     def forward(self, weight: Tensor) -> Tensor:
-        scale_O = (weight.detach().float().abs().flatten(1).amax(1) / HIGH).clamp_min(SMALLEST)
+        scale_O = (weight.detach().float().abs().flatten(1).amax(1) / self.high).clamp_min(SMALLEST)
         zeros_O = torch.zeros_like(scale_O, dtype=torch.int32)
-        return torch.fake_quantize_per_channel_affine(weight.float(), scale_O, zeros_O, 0, LOW, HIGH)
+        return torch.fake_quantize_per_channel_affine(
+            weight.float(), scale_O, zeros_O, 0, -self.high, self.high
+        )
 
 
 class Ranged(nn.Module):
@@ -64,10 +71,13 @@ class Ranged(nn.Module):
 
 
 @contextmanager
-def simulated(module: nn.Module) -> Iterator[nn.Module]:
+def simulated(module: nn.Module, *, is_narrow: bool = False) -> Iterator[nn.Module]:
     """Has a net compute in simulated int8 while it lasts; afterwards it is plain, its weights on the grid.
 
     The first batch in train mode sets the ranges, so one has to pass before the net answers in eval mode.
+
+    Args:
+        is_narrow: weights of 7 bits, as `quantizers` has them on CPUs without VNNI.
     """
     layers = [
         layer
@@ -76,7 +86,7 @@ def simulated(module: nn.Module) -> Iterator[nn.Module]:
     ]
     hooks = []
     for layer in layers:
-        parametrize.register_parametrization(layer, "weight", Rounded())
+        parametrize.register_parametrization(layer, "weight", Rounded(HIGH_NARROW if is_narrow else HIGH))
         layer.add_module("taken", Ranged())
         hooks.append(layer.register_forward_pre_hook(_round_inputs))
     try:

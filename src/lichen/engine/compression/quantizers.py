@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from lichen.core import machine
 from lichen.core.errors import missing_package
+from lichen.core.progress import Run
 from lichen.engine.compression import eightbits
 from lichen.engine.inputs import feeds, texts
 from lichen.engine.programs import graph, runtimes
@@ -32,6 +34,18 @@ CELLS = ("GRU", "LSTM")
 GRU fell from 68 to 56 %."""
 PROBED = 64
 """Rows that tell how sensitive a layer is."""
+VNNI_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+
+
+def narrow_weights(run: Run) -> bool:
+    """Whether weights are to have 7 bits here, a recorded decision of `saturates`."""
+    return bool(run.decide("narrow_weights", saturates, about={}))
+
+
+def saturates() -> bool:
+    """Whether u8 x s8 products overflow 16 bits on this CPU."""
+    facts = machine.environment()
+    return facts["machine"] in ("x86_64", "AMD64") and not VNNI_FLAGS & set(facts["flags"])
 
 
 def layers(onnx: bytes) -> list[str]:
@@ -53,7 +67,7 @@ def by_onnxruntime(
 
     Args:
         excluded: nodes that stay in float.
-        is_narrow: weights of 7 bits, for CPUs without VNNI: their u8 x s8 products saturate in 16 bits.
+        is_narrow: weights of 7 bits, from `narrow_weights`.
     """
     try:
         import onnx as library
@@ -155,7 +169,7 @@ def by_tables(
     return by_groups(onnx, rows_NT, excluded=[*excluded, *layers(onnx)])
 
 
-def sensitivities(onnx: bytes, rows_NCHW: np.ndarray) -> dict[str, float]:
+def sensitivities(onnx: bytes, rows_NCHW: np.ndarray, *, is_narrow: bool = False) -> dict[str, float]:
     """How far the outputs move when one layer alone is quantized, per layer: the mean absolute difference."""
     rows_NCHW = rows_NCHW[:PROBED]
     quantize = by_groups if rows_NCHW.dtype == np.int32 else by_onnxruntime
@@ -163,7 +177,8 @@ def sensitivities(onnx: bytes, rows_NCHW: np.ndarray) -> dict[str, float]:
     exact_NK = runtimes.load("onnxruntime", {"model.onnx": memoryview(onnx)}, threads=1)(rows_NCHW)
     moved = {}
     for name in names:
-        files = quantize(onnx, rows_NCHW, excluded=[other for other in names if other != name])
+        others = [other for other in names if other != name]
+        files = quantize(onnx, rows_NCHW, excluded=others, is_narrow=is_narrow)
         views = {file: memoryview(data) for file, data in files.items()}
         moved[name] = float(
             np.abs(runtimes.load("onnxruntime", views, threads=1)(rows_NCHW) - exact_NK).mean()

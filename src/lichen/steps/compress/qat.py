@@ -73,7 +73,8 @@ def qat(
         epochs=epochs, rate=rate, weight_decay=weight_decay, clip=CLIP, precision=precision, seed=seed
     )
     reference = Reference(model, data)
-    with masking.kept(module, assets), fakequant.simulated(module):
+    is_narrow = quantizers.narrow_weights(run)
+    with masking.kept(module, assets), fakequant.simulated(module, is_narrow=is_narrow):
         fit(
             module, batches, settings, run=run, about={"net": model.net, "arithmetic": "simulated int8"},
             objective=distillation.objective(teacher, task, assets, Lessons(share=distillation_share)),
@@ -83,23 +84,22 @@ def qat(
             said_NK = supervised.outputs_of(module.to("cpu").eval(), reference.images_NCHW, task, assets)
     trained = model.with_weights(backend.arrays_of(module))
     rows_NCHW = calibration(data, model, num_calibration, seed)
-    _require_parity(said_NK, trained, rows_NCHW, reference, max_changed)
-    before, after = (reference.pair(_int8(value, rows_NCHW)) for value in (model, trained))
+    program = _int8(trained, rows_NCHW, is_narrow)
+    _require_parity(said_NK, program, reference, max_changed)
+    before, after = reference.pair(_int8(model, rows_NCHW, is_narrow)), reference.pair(program)
     run.emit("note", text=f"int8 without this training: {before}; with it: {after}")
     if after.drop > before.drop:
         run.emit("warning", text="training in simulated int8 gained nothing here")
     return trained
 
 
-def _require_parity(
-    said_NK: np.ndarray, trained: Model, rows_NCHW: np.ndarray, reference: Reference, max_changed: float
-) -> None:
+def _require_parity(said_NK: np.ndarray, program: Program, reference: Reference, max_changed: float) -> None:
     """Whether an executable answers as the simulation said; actions may be a little off.
 
     Raises:
         GateError: on too many rows it does not; one row more is chance.
     """
-    found_NK = answer.logits(_int8(trained, rows_NCHW), reference.images_NCHW)
+    found_NK = answer.logits(program, reference.images_NCHW)
     said_N, found_N = (reference.answers(outputs)["answer"] for outputs in (said_NK, found_NK))
     off_N = np.abs(said_N.astype(np.float64) - found_N).reshape(len(said_NK), -1).max(1)
     num_changed = int((off_N > (CLOSE if np.issubdtype(said_N.dtype, np.floating) else 0)).sum())
@@ -111,7 +111,8 @@ def _require_parity(
         )  # fmt: skip
 
 
-def _int8(model: Model, rows_NCHW: np.ndarray) -> Program:
+def _int8(model: Model, rows_NCHW: np.ndarray, is_narrow: bool) -> Program:
     """The executable that `quantize` tries first."""
-    files = quantizers.by_onnxruntime(executables.files_of(model)["onnx"]["model.onnx"], rows_NCHW)
+    onnx = executables.files_of(model)["onnx"]["model.onnx"]
+    files = quantizers.by_onnxruntime(onnx, rows_NCHW, is_narrow=is_narrow)
     return executables.build(model, files, runtime="onnxruntime", precision="int8")

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from lichen.core import machine
 from lichen.core.dataset import Dataset
 from lichen.core.errors import GateError, OptionError
 from lichen.core.model import Model
@@ -26,7 +25,6 @@ LADDER = {"precision": ["float32", "int8"], "runtime": ["onnxruntime", "openvino
 """What a study asks for, weakest first."""
 EXACT = 1e-4
 """Share of the largest output that float32 may differ by."""
-VNNI_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +122,9 @@ def _first_good(
     Raises:
         GateError: none does.
     """
-    is_narrow = bool(run.decide("narrow_weights", _saturates, about={}))
+    is_narrow = quantizers.narrow_weights(run)
     tried: list[Attempt] = []
-    for attempt in _attempts(onnx, rows_NCHW):
+    for attempt in _attempts(onnx, rows_NCHW, is_narrow):
         for way in quantizers.ways(model.assets, onnx, runtime):
             files = way.quantize(onnx, rows_NCHW, excluded=attempt.excluded, is_narrow=is_narrow)
             program = executables.build(model, files, runtime=way.runtime, precision="int8")
@@ -142,12 +140,12 @@ def _first_good(
     )
 
 
-def _attempts(onnx: bytes, rows_NCHW: np.ndarray) -> Iterator[Attempt]:
+def _attempts(onnx: bytes, rows_NCHW: np.ndarray, is_narrow: bool) -> Iterator[Attempt]:
     yield Attempt(words="every layer", excluded=())
     names = quantizers.layers(onnx)
     if len(names) > 2:
         yield Attempt(words="all but the first and last layer", excluded=(names[0], names[-1]))
-    moved = quantizers.sensitivities(onnx, rows_NCHW)
+    moved = quantizers.sensitivities(onnx, rows_NCHW, is_narrow=is_narrow)
     by_harm = sorted(names, key=lambda name: -moved[name])
     for part, share in (("quarter", 4), ("half", 2)):
         excluded = tuple(by_harm[: max(1, len(names) // share)])
@@ -164,12 +162,6 @@ def _judge(attempt: Attempt, name: str, program: Program, reference: Reference, 
 def _words(attempt: Attempt) -> str:
     found = ", ".join(f"{name} {pairing}" for name, pairing in attempt.pairings.items())
     return f"{attempt.words} ({found})"
-
-
-def _saturates() -> bool:
-    """Whether u8 x s8 products overflow 16 bits on this CPU."""
-    facts = machine.environment()
-    return facts["machine"] in ("x86_64", "AMD64") and not VNNI_FLAGS & set(facts["flags"])
 
 
 def _warn(program: Program, choice: executables.Choice, plain: dict[str, Program], run: Run) -> None:
