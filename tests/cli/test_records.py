@@ -1,7 +1,6 @@
 """test_records: show, log and models say what happened, in few words, and at once."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -93,35 +92,26 @@ VERBS = {
     "completion": ["completion"],
 }
 SCRIPT = """
-import resource, sys
+import sys
+before = set(sys.modules)
 from lichen.cli.main import main
 code = main(sys.argv[1:])
-used = resource.getrusage(resource.RUSAGE_SELF)
-heavy = sorted({"torch", "numpy", "PIL", "sklearn", "pandas"} & set(sys.modules))
-sys.stderr.write(__import__("json").dumps([code, heavy, used.ru_utime + used.ru_stime]))
+loaded = set(sys.modules) - before
+heavy = sorted({"torch", "numpy", "PIL", "sklearn", "pandas"} & loaded)
+sys.stderr.write(__import__("json").dumps([code, heavy, len(loaded)]))
 """
+MOST_MODULES = 200
+"""That a verb loads, the interpreter's own too: 86 to 161 took 0.07 to 0.13 s of CPU."""
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_management_verbs_import_neither_torch_nor_numpy_and_take_little_time(home, verb, tmp_path):
-    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-
-    def run():
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, *VERBS[verb]],
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=home,
-            env=environment,
-        )
-        return json.loads(done.stderr)
-
-    run()  # compiles
-    said = [run() for _ in range(3)]
-    assert all(code == 0 and heavy == [] for code, heavy, _ in said)
-    assert min(cpu_s for _, _, cpu_s in said) < 0.25  # 0.07 to 0.13 s where nothing else runs
+def test_management_verbs_import_neither_torch_nor_numpy_and_little_else(home, verb):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *VERBS[verb]], capture_output=True, text=True, check=True, cwd=home
+    )
+    code, heavy, num_loaded = json.loads(done.stderr)
+    assert code == 0 and heavy == []
+    assert num_loaded < MOST_MODULES
 
 
 OWN = """lichen: 1
