@@ -1,7 +1,8 @@
 """preferences: direct preference optimisation by trl and by lichen, of answers of very different lengths.
 
 Of two answers the right one is chosen: the topic of a piece of news, the mood of a phrase, its German, how an
-article goes on; the other is the answer to another question of the same kind. Every side starts from the same
+article goes on; the other has the same words in another order, or, where it is one word, is the answer to
+another question of the kind. Every side starts from the same
 Llama and learns from the same pairs by the same LoRA, beta, rate and schedule for as many epochs. The peer
 stands here twice:
   trl: DPOConfig and LoraConfig at their defaults (activations computed twice), but for the rate
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -31,27 +33,28 @@ from interleaved import Gate, compare
 from tuning import TINY, Plan
 
 SIDES = ("lichen", "trl", "trl_best")
-RANK, ALPHA, RATE, BETA, BATCH = 8, 16, 3e-4, 0.1, 8
+RANK, ALPHA, RATE, BETA, BATCH = 8, 16, 1e-3, 0.1, 8
 GOAL, MOST_MEMORY, MARGIN = 2.0, 0.5, 0.02
 """Times the useful tokens per second of the defaults; share of their memory; what a loss may be above."""
 
 FULL = Plan(
-    depth=6, width=256, size=4096, base_steps=100, num_train=120, num_validation=96, epochs=2, max_tokens=384
+    depth=4, width=256, size=4096, base_steps=100, num_train=160, num_validation=96, epochs=3, max_tokens=384
 )
 QUICK = Plan(
     depth=4, width=128, size=2048, base_steps=40, num_train=160, num_validation=48, epochs=3, max_tokens=256
 )
-NARROW = {"avx512_bf16", "amx_bf16"}
-"""A CPU with neither emulates bfloat16 and is slower with it."""
 
 
 def pairs(num_rows: int, split: str) -> list[dict[str, str]]:
-    """Questions with the right answer and that of another question of the kind."""
+    """Questions with the right answer, and with its words in no order or that of another question."""
     rows = tuning.conversations(max(4 * num_rows, 4000), split)
     found = []
     for place, row in enumerate(rows[:num_rows]):
         others = (rows[at % len(rows)]["answer"] for at in range(place + 4, place + len(rows), 4))
-        wrong = next(answer for answer in others if answer != row["answer"])
+        words = row["answer"].split()
+        draw = random.Random(place)
+        mixed = " ".join(draw.sample(words, len(words)))
+        wrong = mixed if len(set(words)) > 2 else next(answer for answer in others if answer != row["answer"])
         found.append({"prompt": row["prompt"], "chosen": row["answer"], "rejected": wrong})
     return found
 
@@ -147,11 +150,10 @@ def trl(folder: Path, gate: Gate, plan: Plan, *, is_best: bool) -> dict[str, Any
     net = transformers.AutoModelForCausalLM.from_pretrained(folder / "llama")
     teller = tuning.teller_of(folder, net)
     best = {"precompute_ref_log_probs": True, "gradient_checkpointing": False} if is_best else {}
-    has_narrow = bool(NARROW & set(Path("/proc/cpuinfo").read_text().split()))
     arguments = DPOConfig(
         str(folder / ("best" if is_best else "out")), num_train_epochs=plan.epochs, learning_rate=RATE,
         beta=BETA, use_cpu=True, disable_tqdm=True, max_length=plan.max_tokens, save_strategy="no",
-        per_device_train_batch_size=BATCH, bf16=has_narrow, **best,
+        per_device_train_batch_size=BATCH, bf16=tuning.has_bfloat16(), **best,
     )  # fmt: skip
     trainer = DPOTrainer(
         model=net, args=arguments, train_dataset=datasets.Dataset.from_list(rows), callbacks=[Turns()],

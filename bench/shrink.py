@@ -29,7 +29,7 @@ from lichen.engine.compression import fewbits
 from lichen.engine.inputs import feeds
 
 SHARES = {"layers": 0.25, "heads": 0.5, "hidden": 0.5}
-WHOLE = {"depth": 4, "width": 256, "num_heads": 4}
+WHOLE = {"depth": 4, "width": 192, "num_heads": 4}
 STEPS, RECOVERY, PASSES, BATCH, LENGTH = 500, 150, 3, 32, 64
 GOAL = 1.5
 """Times faster per token than the whole model, and fewer bits per byte than from scratch at equal CPU."""

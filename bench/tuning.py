@@ -5,7 +5,7 @@ Every side starts from the same Llama, reads the same conversations through the 
 same length, counts answers alone in the loss, and learns by the same LoRA, rate and schedule for as many
 epochs. The peer stands here twice:
   trainer: TrainingArguments and LoraConfig at their defaults, but for the rate and the epochs
-  trainer_best: bf16 and train_sampling_strategy="group_by_length", as its documentation advises
+  trainer_best: bf16 where the CPU has it, and train_sampling_strategy="group_by_length", as documented
 Both are handed their tokens; lichen's time has reading, templates, the tokenizer and packing in it.
 
 Useful tokens are those of prompts and answers; what fills batches up is not counted. Sides run by turns, one
@@ -159,6 +159,11 @@ def memory_MB(what: str) -> float:
     return int(line.split()[1]) / 1000
 
 
+def has_bfloat16() -> bool:
+    """Whether the CPU computes in it; emulated it takes many times as long as float32."""
+    return bool({"avx512_bf16", "amx_bf16"} & set(Path("/proc/cpuinfo").read_text().split()))
+
+
 def opened(gate: Gate, **facts: Any) -> float:
     """Waits for the first turn with one core and all imports done; what the process holds then."""
     import torch
@@ -229,7 +234,7 @@ def trainer(folder: Path, gate: Gate, plan: Plan, *, is_best: bool) -> dict[str,
     net = transformers.AutoModelForCausalLM.from_pretrained(folder / "llama")
     teller = teller_of(folder, net)
     net = peft.get_peft_model(net, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, task_type="CAUSAL_LM"))
-    best = {"bf16": True, "train_sampling_strategy": "group_by_length"} if is_best else {}
+    best = {"bf16": has_bfloat16(), "train_sampling_strategy": "group_by_length"} if is_best else {}
     arguments = transformers.TrainingArguments(
         str(folder / "out"), num_train_epochs=plan.epochs, learning_rate=RATE, use_cpu=True,
         disable_tqdm=True, per_device_train_batch_size=BATCH, **best,
