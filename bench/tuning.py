@@ -54,7 +54,7 @@ class Plan:
 
 
 FULL = Plan(
-    depth=8, width=576, size=8192, base_steps=80, num_train=240, num_validation=96, epochs=3, max_tokens=512
+    depth=6, width=384, size=8192, base_steps=100, num_train=160, num_validation=96, epochs=3, max_tokens=512
 )
 QUICK = Plan(
     depth=4, width=128, size=2048, base_steps=40, num_train=160, num_validation=48, epochs=3, max_tokens=256

@@ -6,7 +6,7 @@ import pytest
 from lichen.cli import starting
 from lichen.core import flow, recipefile
 from lichen.core.errors import DataError
-from lichen.data import survey
+from lichen.data import repeats, survey
 
 
 @pytest.fixture
@@ -59,3 +59,51 @@ def test_without_a_label_the_columns_are_listed(table):
     with pytest.raises(DataError, match="no column looks like the label") as caught:
         survey.survey(table)
     assert "species" in caught.value.hint
+
+
+def mails(path, **columns):
+    """Texts without a column of a usual name for labels, and columns beside them by row."""
+    lines = [",".join(["row", "message", *columns])]
+    for row in range(60):
+        lines.append(",".join([str(row), f"words of mail {row}", *(str(of(row)) for of in columns.values())]))
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_the_one_column_that_repeats_itself_is_taken_for_the_label(tmp_path):
+    source = mails(tmp_path / "mails.csv", intent=lambda row: "abc"[row % 3], score=lambda row: row % 4 + 0.5)
+    text, said = starting.suggest(source)
+    flow.check(recipefile.parse(text, "mails"))
+    assert said["task"] == "text_classification" and "label: intent" in text
+    assert any("`intent` is the one column" in note for note in said["notes"])
+
+
+def test_of_several_none_is_taken_and_all_are_named(tmp_path):
+    source = mails(
+        tmp_path / "mails.csv", intent=lambda row: "abc"[row % 3], channel=lambda row: "xy"[row % 2]
+    )
+    text, said = starting.suggest(source)
+    assert said["task"] == "language_modelling" and "`intent` (3 values), `channel` (2 values)" in text
+    labelled, _ = starting.suggest(source, label="channel")
+    assert "label: channel" in labelled
+
+
+def test_little_text_is_read_a_few_times(tmp_path):
+    text, _ = starting.suggest(mails(tmp_path / "mails.csv", number=lambda row: row))
+    assert "steps: 20}" in text and "depth: 2" in text
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_repeats_are_found_in_every_kind_of_table(tmp_path, suffix):
+    import pandas as pd
+
+    frame = pd.DataFrame({"text": [f"mail {row}" for row in range(60)], "is_urgent": [True, False] * 30,
+                          "amount": [row / 7 for row in range(60)], "some": ["a", None] * 30})  # fmt: skip
+    path = tmp_path / f"mails.{suffix}"
+    if suffix == "csv":
+        frame.to_csv(path, index=False)
+    elif suffix == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
+    assert repeats.repeats(path, {"text"}) == {"is_urgent": 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,11 @@ PRETRAINED = "tf_efficientnet_lite0"
 SCRATCH_SIDE = 64
 RARE_ROWS = 20
 WIDE = 60
-LONG_BYTES = 10_000_000
-"""Of texts from here on there is more to learn than a small net holds."""
+LONG_BYTES, SHORT_BYTES = 10_000_000, 200_000
+"""Of texts from here on there is more to learn than a small net holds, and less than it needs."""
+PASSES, FEWEST_STEPS = 10, 20
+"""Over texts, of which a step reads so many bytes:"""
+STEP_BYTES = 12_000
 Lines = list[tuple[str, str]]
 """Lines of YAML, each with its reason."""
 
@@ -45,7 +49,7 @@ def suggest(source: str, *, label: str | None = None) -> tuple[str, dict[str, An
         NotFoundError: there is no such source.
         DataError: it cannot be read, or holds fewer than two classes.
     """
-    seen, _ = surveys.survey(source, label=label)
+    seen, taken = _seen(source, label)
     if seen.refused:
         raise DataError(seen.refused, where=seen.path, hint=f"lichen data {source}")
     is_told = bool(seen.lengths) and not seen.labels
@@ -64,9 +68,23 @@ def suggest(source: str, *, label: str | None = None) -> tuple[str, dict[str, An
     else:
         task, steps = "image_classification", _small(seen) if _side(seen) <= SMALL else _photos(seen)
         steps += _compress()
-    text = _written(seen, _source(seen, label), steps)
+    notes = list(_notes(seen, taken))
+    text = _written(seen, _source(seen, label or taken), steps, notes)
     flow.check(recipefile.parse(text, "suggestion"))
-    return text, {**surveys.as_json(seen), "task": _task(seen) or task, "notes": list(_notes(seen))}
+    return text, {**surveys.as_json(seen), "task": _task(seen) or task, "notes": notes}
+
+
+def _seen(source: str, label: str | None) -> tuple[Survey, str | None]:
+    """What a source holds, and the column taken for the labels where nobody named it."""
+    seen, _ = surveys.survey(source, label=label)
+    if label is not None or len(seen.repeats) != 1:
+        return seen, None
+    (only,) = seen.repeats
+    with suppress(DataError):
+        labelled, _ = surveys.survey(source, label=only)
+        if not labelled.refused:
+            return labelled, only
+    return seen, None
 
 
 def _source(seen: Survey, label: str | None) -> str:
@@ -103,7 +121,9 @@ def _texts(seen: Survey) -> Lines:
 
 def _documents(seen: Survey) -> Lines:
     num_bytes = seen.lengths[len(seen.lengths) // 2] * seen.splits["train"]
-    size, depth, steps = (1024, 4, 500) if num_bytes < LONG_BYTES else (8192, 6, 4000)
+    size, depth, most = (1024, 4, 500) if num_bytes < LONG_BYTES else (8192, 6, 4000)
+    depth = 2 if num_bytes < SHORT_BYTES else depth
+    steps = max(FEWEST_STEPS, min(most, PASSES * num_bytes // STEP_BYTES))
     told = f"tokenizer: $tokenizer, net_options: {{depth: {depth}}}, max_tokens: 128, steps: {steps}"
     return [
         (f"- prepare.bpe: {{size: {size}}}", "byte pairs: loses nothing on any text"),
@@ -188,8 +208,10 @@ def _compress() -> Lines:
     return lines
 
 
-def _notes(seen: Survey) -> Iterator[str]:
+def _notes(seen: Survey, taken: str | None) -> Iterator[str]:
     """What the user should know before training."""
+    if taken:
+        yield f"`{taken}` is the one column that repeats itself, so it is taken for the label"
     rare = {
         label: count for label, entry in seen.labels.items() if (count := entry.get("train", 0)) < RARE_ROWS
     }
@@ -202,11 +224,14 @@ def _notes(seen: Survey) -> Iterator[str]:
     for one in seen.cells:
         if one.tells_rows_apart:
             yield f"column `{one.name}` tells every row apart, so it is left out"
+    if seen.repeats:
+        shown = ", ".join(f"`{name}` ({count} values)" for name, count in seen.repeats.items())
+        yield f"--label NAME learns a column that repeats itself: {shown}"
     if seen.disagreeing:
         yield f"{seen.disagreeing} rows have two different labels"
 
 
-def _written(seen: Survey, source: str, steps: Lines) -> str:
+def _written(seen: Survey, source: str, steps: Lines, notes: list[str]) -> str:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(seen.source.removeprefix("hf:")).stem).strip("-") or "life"
     colour = "grey" if seen.channels == 1 else "colour"
     sizes = [f"{height}x{width}" for height, width in seen.sizes]
@@ -220,7 +245,7 @@ def _written(seen: Survey, source: str, steps: Lines) -> str:
     lines = [
         f"# Seen by the reader `{seen.reader}`: {what}, {len(seen.labels) or 'no'} classes.",
         f"# Rows: {counts}.",
-        *(f"# Mind: {note}." for note in _notes(seen)),
+        *(f"# Mind: {note}." for note in notes),
         "lichen: 1",
         f"name: {name}",
         f"data: {source}",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from lichen.core.dataset import Dataset
 from lichen.core.errors import DataError
-from lichen.data import encoder, loading, manifest, pictures, sources, splits, tabular
+from lichen.data import encoder, loading, manifest, pictures, repeats, sources, splits, tabular
 from lichen.data import rows as decoded
 from lichen.data.columns import AS_CELLS
 from lichen.data.labels import are_several, words
@@ -69,6 +69,8 @@ class Survey:
     """Whether a row may have several labels."""
     refused: str | None = None
     """Why `prepare.load` would not take it so."""
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """Of texts without labels: the columns that might be them, and how many different values each has."""
 
 
 def survey(
@@ -122,6 +124,7 @@ def survey(
         disagreeing=_disagreeing(scan.parts),
         are_several=any(are_several(rows.labels) for rows in scan.parts.values()),
         refused=refused,
+        repeats=repeats.repeats(place.path, scan.columns.values()) if {*scan.columns} == {"text"} else {},
     )
     return found, data
 
