@@ -1,6 +1,6 @@
 """test_lives: a recipe runs, is found again, is asked why, and is written for a folder."""
 
-from lichen.cli import starting
+from lichen.cli import proposals, starting
 from lichen.core import flow, recipefile
 
 
@@ -71,7 +71,7 @@ def test_new_leaves_a_recipe_alone(lichen, home):
 def test_new_suggests_what_fits(lichen, home, monkeypatch, tmp_path):
     text, _ = starting.suggest("digits")
     assert "net: cnn" in text and "shift, rotate, zoom" in text and "flip" not in text.partition("#")[0]
-    monkeypatch.setattr(starting.pretrained, "is_here", lambda name: False)
+    monkeypatch.setattr(proposals.pretrained, "is_here", lambda name: False)
     from PIL import Image
 
     for label in "ab":
@@ -82,7 +82,7 @@ def test_new_suggests_what_fits(lichen, home, monkeypatch, tmp_path):
             )
     text, _ = starting.suggest(str(tmp_path / "large"))
     assert "net: resnet18" in text and "image_size: 64" in text
-    monkeypatch.setattr(starting.pretrained, "is_here", lambda name: True)
+    monkeypatch.setattr(proposals.pretrained, "is_here", lambda name: True)
     text, _ = starting.suggest(str(tmp_path / "large"))
     assert "adapt.finetune" in text and "weights: timm:tf_efficientnet_lite0" in text
     assert max(map(len, text.splitlines())) <= 110

@@ -1,5 +1,7 @@
 """A table of cells is seen as one, its columns are told, and a recipe for it can be lived."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -91,6 +93,30 @@ def test_of_several_none_is_taken_and_all_are_named(tmp_path):
 def test_little_text_is_read_a_few_times(tmp_path):
     text, _ = starting.suggest(mails(tmp_path / "mails.csv", number=lambda row: row))
     assert "steps: 20}" in text and "depth: 2" in text
+
+
+@pytest.mark.parametrize(("columns", "told", "task", "line"), [
+    (("prompt", "answer"), {}, "language_modelling", "adapt.instruct"),
+    (("prompt", "chosen", "rejected"), {}, "language_modelling", "adapt.dpo"),
+    (("en", "de"), {"text": "en", "target": "de"}, "translation", "net: seq2seq"),
+])  # fmt: skip
+def test_conversations_preferences_and_pairs_have_lives_of_their_own(tmp_path, columns, told, task, line):
+    path = tmp_path / "said.jsonl"
+    path.write_text("".join(
+        json.dumps({name: f"{name} of row {row}" for name in columns}) + "\n" for row in range(60)
+    ))  # fmt: skip
+    text, said = starting.suggest(str(path), **told)
+    life = recipefile.parse(text, "said")
+    assert said["task"] == task and line in text
+    assert {name: life.lines[0].options[name] for name in told} == told
+
+
+def test_what_nobody_can_name_is_told_how_to_be_named(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("en,de\n" + "".join(f"house {row},Haus {row}\n" for row in range(30)))
+    with pytest.raises(DataError, match="no column looks like the label") as caught:
+        starting.suggest(str(path))
+    assert "--text NAME --target NAME" in caught.value.hint
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])

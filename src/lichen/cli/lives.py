@@ -47,7 +47,7 @@ def new(given: Namespace) -> Answer:
     """Looks at data and writes a recipe that suits it."""
     from lichen.cli.starting import suggest
 
-    text, summary = suggest(given.source, label=given.label)
+    text, summary = suggest(given.source, label=given.label, text=given.text, target=given.target)
     path = Path(given.out)
     data: dict[str, Any] = {"recipe": str(path), "data": summary}
     if path.exists() and not given.force:
@@ -121,6 +121,8 @@ VERBS = {
     "new": Verb("look at a folder of data and write a sensible recipe", new, (
         argument("source", help="a folder, file or name of data"),
         argument("--label", help="the column of labels, if it is not found"),
+        argument("--text", help="the column of texts, if it is not found"),
+        argument("--target", help="the column of what each text is in another language"),
         argument("--out", default="recipe.yaml", help="where to write it"),
         argument("--force", action="store_true", help="overwrite it"),
     )),

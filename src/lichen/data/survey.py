@@ -78,6 +78,7 @@ def survey(
     *,
     image: str | None = None,
     text: str | None = None,
+    target: str | None = None,
     label: str | None = None,
     features: Sequence[str] | None = None,
 ) -> tuple[Survey, Dataset]:
@@ -90,7 +91,9 @@ def survey(
         DataError: it cannot be read, or not be learnt from; names the file, row or column.
     """
     place = sources.resolve(source)
-    told = loading.Plan(image=image, text=text, label=label, features=tuple(features) if features else None)
+    told = loading.Plan(
+        image=image, text=text, target=target, label=label, features=tuple(features) if features else None
+    )
     reader, scan = _scanned(place, told)
     parts, refused = _divided(scan.parts)
     data = manifest.dataset(
