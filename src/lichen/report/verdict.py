@@ -60,8 +60,9 @@ def _change(stage: Stage, before: Scores, after: Scores) -> Change | None:
     ):
         return None
     sign = 1.0 if after.manifest["higher_is_better"] else -1.0
-    gain_N = sign * (_outcomes(after) - _outcomes(before))
-    low, high = intervals.paired(gain_N)
+    outcome_N = _outcomes(before)
+    gain_N = sign * (_outcomes(after) - outcome_N)
+    low, high = intervals.paired(gain_N, outcome_N=outcome_N)
     return Change(step=stage.row.step, gain=float(gain_N.mean()), low=low, high=high, num_rows=len(gain_N))
 
 

@@ -155,7 +155,9 @@ def _point(one: Scored, first: Scored, words: str, seconds: float, level: float,
     assert isinstance(value, Model | Program)
     sign = 1.0 if scores.manifest["higher_is_better"] else -1.0
     gain_N = sign * (one.outcome - first.outcome)
-    low, high = intervals.paired(gain_N, level) if value.digest != first.value.digest else (0.0, 0.0)
+    low, high = 0.0, 0.0
+    if value.digest != first.value.digest:
+        low, high = intervals.paired(gain_N, level, outcome_N=first.outcome)
     cost = tally.cost(value, session)
     return Point(
         words=words, digest=value.digest, value=scores.value, low=scores.interval[0],

@@ -212,7 +212,7 @@ class _Search:
         scored = self.judge.score(program)
         sign = 1.0 if scored.scores.manifest["higher_is_better"] else -1.0
         loss_N = sign * (self.start.outcome - scored.outcome)
-        low, high = intervals.paired(loss_N, self.shared_level)
+        low, high = intervals.paired(loss_N, self.shared_level, outcome_N=self.start.outcome)
         profile = self.asked.profile
         peak = footprint.peak_bytes(program, max(profile.counts)) if profile.memory_bytes else None
         return replace(

@@ -75,3 +75,13 @@ def test_a_true_loss_is_above_its_upper_end_as_seldom_as_it_says(share):
     draws = np.random.default_rng(1)
     missed = np.mean([intervals.paired((draws.random(300) < share) * 1.0)[1] < share for _ in range(3000)])
     assert missed < 0.05
+
+
+def test_equal_bits_are_equal_and_equal_answers_may_hide_one():
+    """What is merged tells each document as before; of right and wrong answers the next may differ."""
+    none_N = np.zeros(4)
+    assert intervals.paired(none_N, outcome_N=np.array([9.9, 8.1, 7.7, 8.0])) == (0.0, 0.0)
+    assert intervals.paired(none_N, outcome_N=np.array([1.0, 1.0, 0.0, 1.0])) == intervals.paired(none_N)
+    few_N = np.array([0.5, 1.0, 0.75, 0.5, 0.5, 1.0, 1.0, 0.75])  # shares of several labels
+    assert intervals.paired(np.zeros(8), outcome_N=few_N) == intervals.paired(np.zeros(8))
+    assert intervals.paired(np.zeros(1), outcome_N=np.array([2.5])) == intervals.paired(np.zeros(1))

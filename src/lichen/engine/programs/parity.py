@@ -150,7 +150,7 @@ class Reference:
         said, found = (self.answers(outputs) for outputs in (self.outputs_NK, found_NK))
         loss_N = sign * (said["outcome"].astype(np.float64) - found["outcome"].astype(np.float64))
         is_other_N = (said["answer"] != found["answer"]).reshape(len(loss_N), -1).any(1)
-        low, high = intervals.paired(loss_N)
+        low, high = intervals.paired(loss_N, outcome_N=said["outcome"])
         return Pairing(
             metric=self.task.headline, before=before, after=after, drop=sign * (before - after),
             low=low, high=high, changed=float(is_other_N.mean()),

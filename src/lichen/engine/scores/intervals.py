@@ -44,18 +44,23 @@ def of(differences_SN: np.ndarray, level: float) -> tuple[float, float, float]:
     return estimate, estimate - reach, estimate + reach
 
 
-def paired(loss_N: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+def paired(
+    loss_N: np.ndarray, level: float = 0.95, *, outcome_N: np.ndarray | None = None
+) -> tuple[float, float]:
     """The interval of a mean of paired differences over rows of one pair of values: Student's t.
 
     It is never narrower than what N rows can hide: a share p of others stays unseen with probability
     (1 - p)^N, which is 1 - level at about 3 / N. Such a row is as far from the mean as the farthest one seen
     and, where rows count answers, a whole answer at least: that few of them differ says nothing of how much
     one more would.
+
+    Args:
+        outcome_N: of one of the two, which tells a measure from a count; None: the differences alone do.
     """
     centre, count = float(loss_N.mean()), len(loss_N)
     spread = float(loss_N.std(ddof=1)) if count > 1 else 0.0
     farthest = float(np.abs(loss_N - centre).max())
-    if are_counted(loss_N):
+    if are_counted(loss_N) and not (outcome_N is not None and _is_measure(outcome_N)):
         farthest = max(farthest, 1.0)
     reach = student_quantile(0.5 + level / 2, max(count - 1, 1)) * spread / sqrt(count)
     reach = max(reach, hidden(count, level) * farthest)
@@ -67,6 +72,12 @@ def are_counted(loss_N: np.ndarray) -> bool:
     is_same_N = loss_N == 0.0
     is_whole = bool((loss_N == np.rint(loss_N)).all())
     return is_whole or len(loss_N) == 1 or 2 * int(is_same_N.sum()) >= len(loss_N)
+
+
+def _is_measure(outcome_N: np.ndarray) -> bool:
+    """Whether outcomes are amounts, such as bits: not whole, and hardly two of them equal."""
+    is_whole = bool((outcome_N == np.rint(outcome_N)).all())
+    return not is_whole and 2 * len(np.unique(outcome_N)) > len(outcome_N) > 1
 
 
 def hidden(num_rows: int, level: float) -> float:
