@@ -84,8 +84,11 @@ def texts(
 
     Raises:
         DataError: lengths differ, a text is none, a target is no class; names the row. Or a row stands in
-            two splits.
+            two splits, or there are labels and no targets.
     """
+    if labels is not None and targets is None:
+        raise DataError("`labels` are the names of classes; which one each text has is told by `targets`",
+                        hint="li.texts(texts, targets) takes words")  # fmt: skip
     encoded = [_utf8(text, f"texts, row {row}") for row, text in enumerate(texts)]
     words = targets_of.words(targets, labels) if targets is not None else [""] * len(encoded)
     if len(words) != len(encoded):
