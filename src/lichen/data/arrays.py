@@ -191,7 +191,8 @@ def conversations(
 
     Args:
         rows: each `{"messages": [{"role", "content"}, ...]}`, `{"prompt", "answer"}`, or
-            `{"prompt", "chosen", "rejected"}`; the latter are texts or messages.
+            `{"prompt", "chosen", "rejected"}`; the latter are texts or messages. `system` may stand beside
+            them, and `context` or `input` beside a `question` or an `instruction`.
         splits: the split of each row; None: validation and test are carved by hash.
         duplicates: as `texts` has it.
 
@@ -200,7 +201,8 @@ def conversations(
     """
     if not rows:
         raise DataError("there must be at least one row; there are no conversations")
-    columns = spoken.roles_of(list(rows[0]), {}, "conversations, row 0")
+    names = list(dict.fromkeys(name for record in rows for name in record))
+    columns = spoken.roles_of(names, {}, "conversations, row 0")
     encoded = []
     for row, record in enumerate(rows):
         try:
