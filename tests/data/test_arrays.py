@@ -38,3 +38,9 @@ def test_bad_targets_name_their_row(bad):
     targets[3] = bad
     with pytest.raises(DataError, match="row 3"):
         li.arrays(PIXELS, targets, labels=["a", "b", "c", "d"])
+
+
+def test_labels_of_texts_without_targets_are_refused():
+    """They would name the classes of rows that have none."""
+    with pytest.raises(DataError, match=r"told by `targets`(.|\n)*li.texts\(texts, targets\)"):
+        li.texts(["moss", "bark"], labels=["good", "bad"])

@@ -47,6 +47,35 @@ def test_pairs_share_what_was_asked():
     assert conversations.chosen(row) == BOTH and conversations.rejected(row) == [*ASKED, worse]
 
 
+def test_what_stands_beside_a_question_is_asked_with_it():
+    led = {"role": "system", "content": "Be brief."}
+    about = {"role": "user", "content": "how?\n\nmoss on bark"}
+    assert said({"instruction": "how?", "input": "moss on bark", "output": "so"}) == {
+        "messages": [about, BOTH[1]]
+    }
+    assert said({"instruction": "how?", "input": " ", "output": "so"}) == {"messages": BOTH}
+    assert said({"instruction": "how?", "context": None, "response": "so"}) == {"messages": BOTH}
+    beside = {"system_prompt": "Be brief.", "question": "how?", "context": "moss on bark", "answer": "so"}
+    assert said(beside) == {"messages": [led, about, BOTH[1]]}
+    assert said(beside, prompt="question") == {"messages": [led, *BOTH]}
+    assert said({"system": "Be brief.", "messages": BOTH}) == {"messages": [led, *BOTH]}
+    assert said({"system": "Be long.", "messages": [led, *BOTH]}) == {"messages": [led, *BOTH]}
+    # What is called a prompt says all that was asked.
+    assert said({"prompt": "how?", "input": "moss on bark", "output": "so"}) == {"messages": BOTH}
+    worse = {"role": "assistant", "content": "no"}
+    wanted = {"prompt": [led, *ASKED], "chosen": BOTH[1:], "rejected": [worse]}
+    assert said({"system": "Be brief.", "question": "how?", "chosen": "so", "rejected": "no"}) == wanted
+    assert (
+        said({"system": "Be brief.", "prompt": "how?", "chosen": BOTH, "rejected": [*ASKED, worse]}) == wanted
+    )
+    told = {"question": "how?", "context": "bark", "chosen": BOTH, "rejected": [*ASKED, worse]}
+    assert said(told) == {**wanted, "prompt": ASKED}
+    data = li.conversations([ROWS[0], {**ROWS[1], "system": "Be brief."}], splits=["train"] * 2)
+    assert [len(conversations.read(row.encode())["messages"]) for row in data.rows("train").texts] == [2, 3]
+    with pytest.raises(DataError, match="column `input` must hold texts, not int"):
+        said({"instruction": "how?", "input": 3, "output": "so"})
+
+
 @pytest.mark.parametrize(
     ("record", "message"),
     [
@@ -81,6 +110,11 @@ def test_tables_of_texts_stay_texts():
 ROWS = [{"prompt": f"how many? {row}", "completion": f"{row} of them"} for row in range(40)]
 
 
+ALPACA = [
+    {"instruction": "how many?", "input": f"bark {row}", "output": f"{row} of them"} for row in range(40)
+]
+
+
 def as_messages(row):
     return {"messages": [{"role": "user", "content": row["prompt"]},
                          {"role": "assistant", "content": row["completion"]}]}  # fmt: skip
@@ -106,6 +140,17 @@ def test_jsonl_csv_parquet_and_lists_hold_the_same_rows(tmp_path):
             assert sorted(data.rows(split).texts) == sorted(wanted.rows(split).texts)
     kept = li.load(str(tmp_path / "spoken"), keep=True)
     assert sorted(kept.rows("train").texts) == sorted(wanted.rows("train").texts)
+
+
+def test_a_context_comes_out_of_every_kind_of_table(tmp_path):
+    wanted = li.conversations(ALPACA)
+    assert "bark 1" in " ".join(wanted.rows("train").texts)
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ALPACA))
+    pq.write_table(pa.Table.from_pylist(ALPACA), tmp_path / "a.parquet", row_group_size=7)
+    for name in ("a.jsonl", "a.parquet"):
+        data = li.load(str(tmp_path / name))
+        assert data.splits["train"]["digest"] == wanted.splits["train"]["digest"]
+        assert sorted(data.rows("train").texts) == sorted(wanted.rows("train").texts)
 
 
 def test_a_row_that_is_none_is_named_with_its_place(tmp_path):

@@ -116,3 +116,20 @@ def test_the_space_before_pieces_is_no_byte_of_the_text(tmp_path):
     both = translations.pairs(40, validation=0.0, test=0.0).rows("train")
     bytes_NT = pairing.Pairs(both, tokenizer.of(model.assets["tokenizer"]), 200).targets
     assert bytes_NT.clip(0).sum(1).tolist() == [len(text.encode()) for text in both.wanted]
+
+
+def test_the_space_before_the_texts_of_a_file_is_no_byte_of_them_either(tmp_path):
+    """A folder that leaves and comes back tells as many bytes of a text as before."""
+    model = llamafolder.read(llama_folder(tmp_path / "small"))
+    (tmp_path / "again").mkdir()
+    llamafolder.write(model, tmp_path / "again")
+    again = llamafolder.read(tmp_path / "again")
+    data = li.texts([f"moss on bark {row}" for row in range(30)], splits=["train"] * 30)
+    one, other = (
+        packing.Packs(data.rows("train"), tokenizer.of(made.assets["tokenizer"]), 7).targets
+        for made in (model, again)
+    )
+    assert again.assets["tokenizer"]["kind"] == "file" and (one == other).all()
+    assert tokenizer.of(again.assets["tokenizer"]).num_before == 1
+    written().save(str(tmp_path / "tokenizer.json"))
+    assert tokenizer.of(foreign.asset_of(tmp_path, {"bos_token_id": 0})).num_before == 0

@@ -99,6 +99,17 @@ def test_a_row_is_shown_the_demonstrations_nearest_to_it_and_the_nearest_last():
 
 @pytest.mark.parametrize("nearness", ["tfidf", "embedding"])
 @torch.no_grad()
+def test_a_row_is_never_shown_itself_however_few_demonstrations_there_are(nearness):
+    net, shown, blocks = offered(nearness)
+    net.num_near = len(shown)
+    (before_P,) = net._before(torch.tensor([shown[0]], dtype=torch.int32)).tolist()
+    assert len(before_P) == len(net.prefix_P) + sum(map(len, blocks[1:]))
+    (whole_P,) = net._before(torch.tensor([[33, 34]], dtype=torch.int32)).tolist()
+    assert len(whole_P) == len(net.prefix_P) + sum(map(len, blocks))
+
+
+@pytest.mark.parametrize("nearness", ["tfidf", "embedding"])
+@torch.no_grad()
 def test_rows_with_demonstrations_of_their_own_do_not_depend_on_the_batch(nearness):
     net, *_ = offered(nearness, neutral=[[33, 34], []])
     x_BT = texts()

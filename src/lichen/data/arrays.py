@@ -84,8 +84,11 @@ def texts(
 
     Raises:
         DataError: lengths differ, a text is none, a target is no class; names the row. Or a row stands in
-            two splits.
+            two splits, or there are labels and no targets.
     """
+    if labels is not None and targets is None:
+        raise DataError("`labels` are the names of classes; which one each text has is told by `targets`",
+                        hint="li.texts(texts, targets) takes words")  # fmt: skip
     encoded = [_utf8(text, f"texts, row {row}") for row, text in enumerate(texts)]
     words = targets_of.words(targets, labels) if targets is not None else [""] * len(encoded)
     if len(words) != len(encoded):
@@ -188,7 +191,8 @@ def conversations(
 
     Args:
         rows: each `{"messages": [{"role", "content"}, ...]}`, `{"prompt", "answer"}`, or
-            `{"prompt", "chosen", "rejected"}`; the latter are texts or messages.
+            `{"prompt", "chosen", "rejected"}`; the latter are texts or messages. `system` may stand beside
+            them, and `context` or `input` beside a `question` or an `instruction`.
         splits: the split of each row; None: validation and test are carved by hash.
         duplicates: as `texts` has it.
 
@@ -197,7 +201,8 @@ def conversations(
     """
     if not rows:
         raise DataError("there must be at least one row; there are no conversations")
-    columns = spoken.roles_of(list(rows[0]), {}, "conversations, row 0")
+    names = list(dict.fromkeys(name for record in rows for name in record))
+    columns = spoken.roles_of(names, {}, "conversations, row 0")
     encoded = []
     for row, record in enumerate(rows):
         try:

@@ -71,7 +71,7 @@ def objects(table: Table, group: int, roles: Mapping[str, Any], place: np.ndarra
     Raises:
         DataError: a row holds none; names it.
     """
-    names = [name for role, name in named(roles) if role in (*SPOKEN, "features")]
+    names = [name for role, name in named(roles) if role in (*SPOKEN, *conversations.BESIDE, "features")]
     columns = [table.read(group, name) for name in names]
     rows = np.arange(len(columns[0])) if place is None else place
     if len(rows) and rows.max() >= len(columns[0]):

@@ -3,7 +3,8 @@
 A template is a text of Jinja2 over `messages`, as transformers keeps it with a tokenizer, and renders to the
 same bytes here: in a sandbox, without a clock, so that it says the same tomorrow. A model that came with none
 takes `PLAIN`. Which tokens are answers is found by rendering: an answer is what a conversation says beyond
-what was asked, up to the token that ends it.
+what was asked, up to the token that ends it. What is said within a message is text: a special token that it
+spells ends no turn and begins none.
 
 Shapes: S tokens of a conversation.
 """
@@ -11,6 +12,7 @@ Shapes: S tokens of a conversation.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,6 +35,8 @@ TURN = SPECIAL.index("unused")
 """Ends a turn where the tokenizer is our own, whose END begins documents."""
 LONGEST = 200_000
 """Letters of a template; the longest in use have a tenth."""
+APART = "\ufdd0"
+"""Keeps the letters of a special token apart where a message spells it; Unicode has it for no text."""
 FAULTS = (TypeError, ValueError, LookupError, ArithmeticError, RecursionError, AttributeError, MemoryError)
 """What a template may raise beside errors of its library."""
 
@@ -100,6 +104,7 @@ class Chat:
 
     Args:
         speaking: the library's tokenizer, which takes special tokens where a text spells them.
+        apart: its number for APART. spelled: any of its special tokens.
         stops: tokens that end an answer.
         num_virtual: learnt vectors that stand before every conversation, under numbers beyond the vocabulary.
         digest: of all that decides how conversations are read.
@@ -109,6 +114,8 @@ class Chat:
     source: str
     tokens: Mapping[str, str]
     speaking: Any
+    apart: int
+    spelled: re.Pattern[str]
     stops: frozenset[int]
     num_virtual: int
     digest: str
@@ -132,7 +139,7 @@ class Chat:
 
     def prompt(self, messages: Sequence[Message]) -> np.ndarray:
         """int32 (S,): what is read before an answer; the first number is marked as a beginning."""
-        return self._begun(self._encoded(self.render(messages, asks=True))[0])
+        return self._begun(self._encoded(self.render(self._as_text(messages), asks=True))[0])
 
     def told(self, messages: Sequence[Message]) -> tuple[np.ndarray, np.ndarray]:
         """int32 (S,) twice: what is read, its beginning marked, and which token each place is to tell.
@@ -142,6 +149,7 @@ class Chat:
         Raises:
             DataError: the template refuses the conversation, or shows no answer.
         """
+        messages = self._as_text(messages)
         whole = self.render(messages)
         numbers_S, start_S = self._encoded(whole)
         is_told_S = np.zeros(len(numbers_S), bool)
@@ -154,6 +162,13 @@ class Chat:
         read_S = self._begun(numbers_S)
         told_S = np.where(is_told_S, numbers_S, PAD)
         return read_S[:-1], np.concatenate([np.full(len(read_S) - len(told_S), PAD, np.int32), told_S])[1:]
+
+    def _as_text(self, messages: Sequence[Message]) -> list[Message]:
+        """Messages in which no special token stands, whatever they spell."""
+        return [
+            {**one, "content": self.spelled.sub(lambda found: APART.join(found[0]), one["content"])}
+            for one in messages
+        ]
 
     def _answers(self, messages: Sequence[Message], whole: str) -> list[tuple[int, int]]:
         """Where answers begin and end in the text of a conversation."""
@@ -170,8 +185,11 @@ class Chat:
         found = self.speaking.encode(text, add_special_tokens=False)
         if not found.ids:
             raise DataError("the model's template makes nothing of this conversation")
-        ours = np.array([self.tokenizer.traded(number) for number in found.ids], np.int32)
-        return ours, np.array([start for start, _ in found.offsets])
+        said = [
+            (self.tokenizer.traded(number), start)
+            for number, (start, _) in zip(found.ids, found.offsets, strict=True) if number != self.apart
+        ]  # fmt: skip
+        return np.array([number for number, _ in said], np.int32), np.array([start for _, start in said])
 
     def _begun(self, numbers_S: np.ndarray) -> np.ndarray:
         """The numbers after the virtual ones; the first of all as its complement, which begins a document."""
@@ -194,11 +212,15 @@ def of(assets: Mapping[str, Any]) -> Chat:
         num_virtual = int(assets.get("num_virtual_tokens", 0))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(f"the model's template is damaged: {error}") from None
-    found, backend = tokenizer.of(told), tokenizer.speaking(told)
+    found, backend = tokenizer.of(told), tokenizer.speaking(told, APART)
+    words = [one.content for one in backend.get_added_tokens_decoder().values() if one.special]
+    spelled = re.compile("|".join(map(re.escape, sorted(words, key=len, reverse=True))))
     stop = backend.token_to_id(tokens.get("eos_token", ""))
     stops = found.stops | (frozenset() if stop is None else {found.traded(stop)})
     digest = digest_json([found.digest, source, tokens, num_virtual])
-    return Chat(found, source, tokens, backend, stops, num_virtual, digest)
+    return Chat(
+        found, source, tokens, backend, backend.token_to_id(APART), spelled, stops, num_virtual, digest
+    )
 
 
 def _common(one: str, other: str) -> int:

@@ -25,6 +25,10 @@ NAMES = {
     "rejected": ("rejected",),
 }
 """The usual names of the columns that fill a role."""
+BESIDE = {"system": ("system", "system_prompt"), "context": ("context", "input")}
+"""Columns that say more of what was asked: how to answer, and what the question is about."""
+WHOLE = "prompt"
+"""A column of this name says all that was asked, so that no context belongs to it."""
 KINDS = ("conversation", "preference")
 """What a row may be, by its name in a schema."""
 Roles = Mapping[str, str]
@@ -45,6 +49,8 @@ def claims(columns: Sequence[str], options: Mapping[str, Any]) -> bool:
 def roles_of(columns: Sequence[str], options: Mapping[str, Any], where: str) -> dict[str, str]:
     """The columns that make a conversation or a pair of answers.
 
+    A column of contexts is found where that of questions is; where this is told, it is all that is asked.
+
     Raises:
         DataError: a column is missing; hints at the nearest.
     """
@@ -57,7 +63,12 @@ def roles_of(columns: Sequence[str], options: Mapping[str, Any], where: str) -> 
     else:
         has_prompt = told["prompt"] or usual(columns, NAMES["prompt"])
         wanted = ("prompt", "chosen", "rejected") if has_prompt else ("chosen", "rejected")
-    return {role: column(columns, told[role], NAMES[role], role, where) for role in wanted}
+    found = {role: column(columns, told[role], NAMES[role], role, where) for role in wanted}
+    is_question = not told["prompt"] and found.get("prompt", WHOLE).lower() != WHOLE
+    beside = {
+        role: usual(columns, BESIDE[role]) for role in ("system", *(["context"] if is_question else []))
+    }
+    return {**found, **{role: names[0] for role, names in beside.items() if names}}
 
 
 def kind_of(columns: Roles) -> str | None:
@@ -76,9 +87,10 @@ def row(record: Mapping[str, Any], roles: Roles) -> bytes:
     if "rejected" in roles:
         said: dict[str, Any] = _pair(record, roles)
     elif "messages" in roles:
-        said = {"messages": messages(record.get(roles["messages"]))}
+        said = {"messages": _led(messages(record.get(roles["messages"])), record, roles)}
     else:
-        said = {"messages": [*_asked(record, roles), *_answered(record.get(roles["answer"]))]}
+        asked = _led(_asked(record, roles), record, roles)
+        said = {"messages": [*asked, *_answered(record.get(roles["answer"]))]}
     for spoken in (said["messages"],) if "messages" in said else (said["chosen"], said["rejected"]):
         if not any(message["role"] == ANSWERS for message in spoken):
             raise DataError(
@@ -147,7 +159,24 @@ def _message(given: Any) -> Message:
 
 
 def _asked(record: Mapping[str, Any], roles: Roles) -> list[Message]:
-    return messages(record.get(roles["prompt"]), "user")
+    asked = messages(record.get(roles["prompt"]), "user")
+    if context := _beside(record, roles, "context"):
+        asked[-1] = {**asked[-1], "content": f"{asked[-1]['content']}\n\n{context}"}
+    return asked
+
+
+def _led(spoken: list[Message], record: Mapping[str, Any], roles: Roles) -> list[Message]:
+    """Messages after what a column says of how to answer, unless they begin so themselves."""
+    system = _beside(record, roles, "system")
+    is_led = not system or spoken[0]["role"] == "system"
+    return spoken if is_led else [{"role": "system", "content": system}, *spoken]
+
+
+def _beside(record: Mapping[str, Any], roles: Roles, role: str) -> str:
+    given = record.get(roles.get(role, ""))
+    if given is not None and not isinstance(given, str):
+        raise DataError(f"column `{roles[role]}` must hold texts, not {type(given).__name__}")
+    return given if given and given.strip() else ""
 
 
 def _answered(given: Any) -> list[Message]:
@@ -157,15 +186,15 @@ def _answered(given: Any) -> list[Message]:
 def _pair(record: Mapping[str, Any], roles: Roles) -> dict[str, list[Message]]:
     """What was preferred: where no column asks, the question is what both conversations begin with."""
     sides = [_answered(record.get(roles[role])) for role in ("chosen", "rejected")]
-    asked = _asked(record, roles) if "prompt" in roles else []
+    asked = messages(record.get(roles["prompt"]), "user") if "prompt" in roles else []
     common = 0
     while common < min(map(len, sides)) - 1 and sides[0][common] == sides[1][common]:
         common += 1
     if asked and sides[0][: len(asked)] != asked:
         common = 0
-    prompt = sides[0][:common] if common else asked
+    prompt = sides[0][:common] if common or not asked else _asked(record, roles)
     if not prompt:
         raise DataError("a preference must say what was asked", hint="prompt= names the column")
     if sides[0][common:] == sides[1][common:]:
         raise DataError("the chosen and the rejected answer must differ", hint="drop the row")
-    return {"prompt": prompt, "chosen": sides[0][common:], "rejected": sides[1][common:]}
+    return {"prompt": _led(prompt, record, roles), "chosen": sides[0][common:], "rejected": sides[1][common:]}

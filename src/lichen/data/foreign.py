@@ -142,7 +142,7 @@ def _read(asset: Mapping[str, Any]) -> Foreign:
     words = {number: word for word, number in backend.get_vocab(with_added_tokens=True).items()}
     found = _sayings(backend, asset["file"], words)
     found += [b""] * (int(asset.get("size", 0)) - len(found))  # models may know more numbers than are used
-    before = int(asset.get("num_before", 0))
+    before = int(asset["num_before"]) if "num_before" in asset else _num_before(backend, found)
     if blank is None:
         return Foreign(backend, found, end, stops, num_before=before)
     found += [b""] * (int(blank) + 1 - len(found))
@@ -173,6 +173,12 @@ def _sayings(backend: Any, file: Mapping[str, Any], words: Mapping[int, str]) ->
         is_written = is_of_bytes and set(word) <= byte_of.keys()
         found.append(bytes(byte_of[letter] for letter in word) if is_written else _bytes(word))
     return found
+
+
+def _num_before(backend: Any, said: Sequence[bytes]) -> int:
+    """Bytes that are told before every text: many tokenizers put a space there."""
+    told = b"".join(said[number] for number in backend.encode("a", add_special_tokens=False).ids)
+    return len(told) - 1 if told.endswith(b"a") else 0
 
 
 def _bytes(piece: str) -> bytes:

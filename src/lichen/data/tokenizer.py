@@ -185,15 +185,20 @@ def written(asset: Mapping[str, Any]) -> str:
     return made.to_str()
 
 
-def speaking(asset: Mapping[str, Any]) -> Any:
-    """The library's tokenizer that takes special tokens where a text spells them, as templates do."""
-    return _speaking(digest_json(asset), json.dumps(asset))
+def speaking(asset: Mapping[str, Any], *more: str) -> Any:
+    """The library's tokenizer that takes special tokens where a text spells them, as templates do.
+
+    Args:
+        more: special tokens beside its own.
+    """
+    return _speaking(digest_json(asset), json.dumps(asset), more)
 
 
 @lru_cache(maxsize=8)
-def _speaking(digest: str, written_asset: str) -> Any:
+def _speaking(digest: str, written_asset: str, more: tuple[str, ...]) -> Any:
     asset = json.loads(written_asset)
     made = package().Tokenizer.from_str(written(asset))
+    made.add_special_tokens(list(more))
     made.no_truncation()
     made.no_padding()
     return made

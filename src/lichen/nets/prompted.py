@@ -198,8 +198,9 @@ class Prompted(nn.Module):
         """int32 (B, P): what all begin with and the demonstrations nearest to each row, the nearest last."""
         assert self.shown_ND is not None
         near_BN = self._nearness(x_BT)
-        nearest_BM = near_BN.topk(min(self.num_near, near_BN.shape[1]), 1).indices.flip(1)
-        shown_BP = self.shown_ND[nearest_BM].flatten(1)
+        near_BM, nearest_BM = near_BN.topk(min(self.num_near, near_BN.shape[1]), 1)
+        shown_BMD = self.shown_ND[nearest_BM].masked_fill(near_BM[..., None] == FARTHEST, PAD)
+        shown_BP = shown_BMD.flip(1).flatten(1)
         before_BP = torch.cat([self.prefix_P.expand(x_BT.shape[0], -1), shown_BP], 1)
         order_BP = (before_BP == PAD).to(torch.int8).argsort(dim=1, stable=True)
         longest = int((before_BP != PAD).sum(1).max())

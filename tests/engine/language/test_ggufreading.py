@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from languages import drawn
+from languages import drawn, llama_folder
 
 import lichen as li
 from lichen.core.errors import DataError, UsageError
 from lichen.data import tokenizer
-from lichen.engine.language import ggufreading, llama
+from lichen.engine.language import ggufreading, ggufwriting, llama, llamafolder
 from lichen.engine.modules import backend
 
 gguf = pytest.importorskip("gguf")
@@ -100,6 +100,21 @@ def test_what_cannot_be_read_is_named(model, tmp_path):
         ggufreading.read(written(model, tmp_path / "odd.gguf", before="tekken"))
     with pytest.raises(UsageError, match="not a `starcoder`"):
         ggufreading.read(written(model, tmp_path / "other.gguf", architecture="starcoder"))
+
+
+@pytest.mark.parametrize("kind", [3, 4])
+def test_a_token_apart_from_pieces_is_not_taken_for_letters(kind, tmp_path, monkeypatch):
+    """A template that begins turns with it would be read letter by letter."""
+    model = llamafolder.read(llama_folder(tmp_path / "small"))
+    ggufwriting.write(model, tmp_path / "plain.gguf", "f32")
+    assert ggufreading.read(tmp_path / "plain.gguf").assets["tokenizer"]["kind"] == "pieces"
+    usual = ggufwriting._kind
+    monkeypatch.setattr(
+        ggufwriting, "_kind", lambda _, word, *about: kind if word == "moss" else usual(_, word, *about)
+    )
+    ggufwriting.write(model, tmp_path / "turns.gguf", "f32")
+    with pytest.raises(UsageError, match="no token apart from them; this one has `moss`"):
+        ggufreading.read(tmp_path / "turns.gguf")
 
 
 @pytest.mark.slow

@@ -185,6 +185,12 @@ def loss(made, data):
         ({"search": {"choice": ["closest"]}}, OptionError, "`choice` must be"),
         ({"shots": 40}, UsageError, "of the 220 tokens that the model reads"),
         ({"shots": 1000}, UsageError, "1000 demonstrations need so many train rows"),
+        (
+            {"shots": 1000, "choice": "nearest", "pool": 2000},
+            UsageError,
+            "1000 demonstrations need so many train rows",
+        ),
+        ({"shots": 3, "choice": "nearest", "pool": 2}, UsageError, "not from a pool of 2"),
     ],
 )
 def test_mistakes_are_named(options, kind, said, model, data):

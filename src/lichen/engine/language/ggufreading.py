@@ -32,8 +32,9 @@ SIZES = {
     "num_key_value_heads": "attention.head_count_kv", "rms_norm_eps": "attention.layer_norm_rms_epsilon",
     "max_position_embeddings": "context_length",
 }  # fmt: skip
-CONTROL = 3
-"""The type of a token that stands for no text."""
+CONTROL, DEFINED = 3, 4
+"""The types of a token that stands for no text, and of one that is no piece of others."""
+UNUSED = "<unused"
 BEFORE_PAIRS: dict[str, list[dict[str, Any]]] = {
     "gpt-2": [], "default": [], "smollm": [{"type": "Digits", "individual_digits": True}],
 }  # fmt: skip
@@ -143,11 +144,25 @@ def _tokenizer(found: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     kind, before = said(found, "tokenizer.ggml.model"), said(found, "tokenizer.ggml.pre") or "default"
     pieces, bounds = said(found, "tokenizer.ggml.tokens"), foreign.bounds_of(config)
     if kind == "llama":
+        _require_pieces(pieces, said(found, "tokenizer.ggml.token_type") or [])
         return {"kind": "pieces", "pieces": [*foreign.APART, *pieces[len(foreign.APART) :]], **bounds}
     if kind != "gpt2" or before not in BEFORE_PAIRS:
         raise UsageError(f"a tokenizer `{kind}` that splits texts as `{before}` is not known here")
     asset = {"kind": "file", "file": _of_pairs(found, pieces, BEFORE_PAIRS[before]), **bounds}
     return foreign.settled(asset, config, said(found, "tokenizer.chat_template") or "")
+
+
+def _require_pieces(words: list[str], kinds: list[int]) -> None:
+    """Refuses tokens that are put together out of no others, such as those which begin turns.
+
+    Raises:
+        UsageError: there are such tokens beside those that all have.
+    """
+    for word, kind in list(zip(words, kinds, strict=False))[len(foreign.APART) :]:
+        if kind in (CONTROL, DEFINED) and not word.startswith(UNUSED):
+            raise UsageError(
+                f"a tokenizer of pieces must have no token apart from them; this one has `{word}`"
+            )
 
 
 def _of_pairs(found: Any, words: list[str], before: list[dict[str, Any]]) -> dict[str, Any]:

@@ -107,10 +107,13 @@ class Asked:
 
         Raises:
             OptionError: the template has no places, or words name no label.
-            UsageError: the prompt leaves no room for a text, or train has not so many rows.
+            UsageError: the prompt leaves no room for a text, or train or the pool has not so many rows.
         """
+        if way.is_near and way.pool < way.shots:
+            raise UsageError(f"{way.shots} demonstrations must be chosen from so many rows at least, not from"
+                             f" a pool of {way.pool}")  # fmt: skip
         template = prompts.template(way.template, way.instruction, way.words, self.data.labels)
-        count = min(way.pool, self.data.num_rows("train")) if way.is_near else way.shots
+        count = max(way.shots, min(way.pool, self.data.num_rows("train"))) if way.is_near else way.shots
         shown = demonstrations.chosen(
             self.data, count, is_balanced=way.choice == "balanced", order=way.order, seed=way.seed
         ) if count else []  # fmt: skip
