@@ -174,6 +174,32 @@ def test_tables_of_paths_and_of_pixels(tmp_path):
         load(tmp_path / "k.csv")
 
 
+@pytest.mark.parametrize("form", ["paths", "pixels"])
+def test_rows_of_a_group_stay_in_one_split_of_a_table_of_pictures(form, tmp_path):
+    draws = np.random.default_rng(4)
+    pixels, patients = draws.integers(0, 255, (90, 4)), [f"p{row // 9}" for row in range(90)]
+    if form == "paths":
+        (tmp_path / "pics").mkdir()
+        for row, four in enumerate(pixels):
+            Image.fromarray(four.astype(np.uint8).reshape(2, 2)).save(tmp_path / f"pics/{row}.png")
+        head, cells = ["file_name"], [[f"pics/{row}.png"] for row in range(90)]
+    else:
+        head, cells = list("abcd"), pixels.tolist()
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([
+            ["label", "patient", *head], *([r % 2, patients[r], *cells[r]] for r in range(90))
+        ])  # fmt: skip
+    whose = {tuple(four): patient for four, patient in zip(pixels.tolist(), patients, strict=True)}
+    data = load(tmp_path, group="patient", validation=0.3, test=0.3)
+    found = {
+        split: {whose[tuple(four)] for four in data.rows(split).images.reshape(-1, 4).tolist()}
+        for split in data.splits
+    }
+    assert len(found) == 3 and sum(map(len, found.values())) == 10
+    with pytest.raises(DataError, match="no column `patent`(.|\n)*did you mean `patient`"):
+        load(tmp_path, group="patent")
+
+
 BAD = {
     "unreadable": ([b"no picture"], ["a"], DataError, "cannot be read(.|\n)*row 3"),
     "bomb": ([bomb()], ["a"], UnsafeInputError, "row 3"),
