@@ -20,7 +20,7 @@ SEVERAL = ("label_columns", "separator")
 """Options about rows that may have several labels."""
 SPOKEN = ("messages", "prompt", "answer", "chosen", "rejected")
 """Columns that make a conversation, or a pair of answers."""
-ROLES = ("image", "text", "target", "label", "group", *SEVERAL, *SPOKEN)
+ROLES = ("image", "text", "features", "target", "label", "group", *SEVERAL, *SPOKEN)
 """Options that name columns or say how to read them."""
 AS_CELLS = 'features=["*"] reads a table of numbers and words'
 """The hint where a table holds neither pictures nor texts."""

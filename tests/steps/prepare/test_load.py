@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import lichen as li
-from lichen.core.errors import DataError, LeakError, NotFoundError, UnsafeInputError
+from lichen.core.errors import DataError, LeakError, NotFoundError, OptionError, UnsafeInputError
 from lichen.data.stored import Kept
 
 SHARED = os.environ.get("LICHEN_DATA")
@@ -172,6 +172,21 @@ def test_tables_of_paths_and_of_pixels(tmp_path):
     (tmp_path / "k.csv").write_text("label,a,b,c,d\n0,1,2,3,4\n1,1,2,nan,4\n")
     with pytest.raises(DataError, match="'nan'(.|\n)*row 1, column c"):
         load(tmp_path / "k.csv")
+
+
+@pytest.mark.parametrize("told", [{"features": ["*"]}, {"unit": "line"}])
+def test_what_means_nothing_to_a_source_is_refused(told, tmp_path):
+    (name,) = told
+    with pytest.raises(OptionError, match=f"`{name}`"):
+        load(folder(tmp_path / "pics"), **told)
+    with pytest.raises(OptionError, match=f"`{name}`"):
+        li.load("digits", **told)
+
+
+def test_columns_of_cells_mean_nothing_to_text_files(tmp_path):
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n")
+    with pytest.raises(OptionError, match="`features`"):
+        load(tmp_path, features=["*"])
 
 
 @pytest.mark.parametrize("form", ["paths", "pixels"])

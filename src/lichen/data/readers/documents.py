@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lichen.core.errors import DataError, OptionError, UnsafeInputError, nearest
-from lichen.data.columns import SEVERAL, SPOKEN, refuse
+from lichen.data.columns import ROLES, refuse
 from lichen.data.files import read_bytes, reading
 from lichen.data.scan import Located, Part, Scan, content_of, joined, part, split_of
 
@@ -47,7 +47,7 @@ def is_text(name: str) -> bool:
 
 
 def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
-    refuse(options, ("image", "text", "target", "group", *SEVERAL, *SPOKEN), "a folder of text files", path)
+    refuse(options, tuple(name for name in ROLES if name != "label"), "a folder of text files", path)
     if options.get("label"):
         raise OptionError("labels of text files are their folders; only label='' is taken", where=str(path))
     base = path.parent if path.is_file() else path
