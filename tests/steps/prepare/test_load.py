@@ -139,6 +139,17 @@ def test_split_folders_and_split_files_are_taken_as_they_are(tmp_path):
         load(tmp_path / "a", duplicates="refuse")
 
 
+@pytest.mark.parametrize("judge", ["test", "val"])
+def test_a_folder_beside_splits_that_is_none_is_refused_and_no_split_is_a_class(judge, tmp_path):
+    for name in ("train", judge, "unlabelled"):
+        folder(tmp_path / name, count=5)
+    with pytest.raises(DataError, match="must be splits, too; `unlabelled`"):
+        load(tmp_path)
+    (tmp_path / "unlabelled").rename(tmp_path / "bus")
+    (tmp_path / judge).rename(tmp_path / "tram")
+    assert load(tmp_path).labels == ["bus", "train", "tram"]
+
+
 def test_the_test_split_is_guarded(tmp_path):
     with pytest.raises(LeakError):
         load(folder(tmp_path / "a")).opened(("train",)).rows("test")

@@ -94,10 +94,11 @@ def _placed(base: Path, names: list[str], *, is_labelled: bool) -> list[tuple[st
     levels = [name.split("/") for name in names]
     splits = [split_of(parts[0]) for parts in levels]
     is_divided = all(splits) and len({len(parts) > 1 for parts in levels}) == 1
-    if not is_divided and {"train", "test"} <= set(splits):
+    named = sorted({split for split in splits if split})
+    if not is_divided and "train" in named and len(named) > 1:
         odd = names[next((place for place, split in enumerate(splits) if split is None), 0)]
         raise DataError(
-            f"files beside train and test must belong to a split, too; `{odd}` does not",
+            f"files beside {' and '.join(named)} must belong to a split, too; `{odd}` does not",
             where=str(base / odd), hint="move it away",
         )  # fmt: skip
     depth = 1 if is_divided else 0
