@@ -33,6 +33,20 @@ def usual(columns: Sequence[str], names: Sequence[str]) -> list[str]:
     return [name for name in columns if name.lower() in names]
 
 
+def require_apart(columns: Sequence[str], where: str) -> None:
+    """Refuses columns of one name: a row would have the cell of one of them, and nobody could say which.
+
+    Those without a name, as other programs write numbers of rows, nobody asks for.
+
+    Raises:
+        DataError: there are such columns.
+    """
+    named = [name for name in columns if name]
+    if len(set(named)) < len(named):
+        twice = next(name for name in named if named.count(name) > 1)
+        raise DataError(f"a column must be named once; `{twice}` is named again", where=where)
+
+
 def column(columns: Sequence[str], told: str | None, names: Sequence[str], role: str, where: str) -> str:
     """The column that fills a role: the one told, else the first usual name.
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from lichen.core.errors import DataError, UnsafeInputError
 from lichen.data import pictures
-from lichen.data.columns import AS_CELLS, IMAGE_COLUMNS, LABEL_COLUMNS, column, label_text
+from lichen.data.columns import AS_CELLS, IMAGE_COLUMNS, LABEL_COLUMNS, column, label_text, require_apart
 from lichen.data.files import read_bytes, reading
 from lichen.data.labels import Label, listed, marked
 from lichen.data.scan import Located, Part, Scan, common_shape, content_of, grouped, part, split_of
@@ -153,6 +153,7 @@ def _table(path: Path, mtime_ns: int, size_bytes: int) -> _Table:
         raise DataError(f"the table cannot be read: {error}", where=str(path)) from None
     if not lines:
         raise DataError("a table must begin with its column names; it is empty", where=str(path))
+    require_apart(lines[0], str(path))
     for row, cells in enumerate(lines[1:]):
         if len(cells) != len(lines[0]):
             raise DataError(
