@@ -85,7 +85,7 @@ def test_rows_that_choose_are_not_rows_that_judge(here, monkeypatch):
 
 
 def test_a_training_that_was_lucky_when_it_was_chosen_does_not_judge(here, monkeypatch):
-    """Planted luck of the seed that chooses lies in all rows; by other seeds every policy is worth nothing."""
+    """Planted luck of the seed that chooses lies in all rows; by others every policy is worth nothing."""
     data = pictures(is_mirrored_later=True)
     model = trained(data)
 

@@ -61,7 +61,8 @@ def dataset(
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
         raise DataError(
-            f"a class must be named once; `{twice}` is named again", where=None if root is None else str(root),
+            f"a class must be named once; `{twice}` is named again",
+            where=None if root is None else str(root),
             hint="rows of both would be of one class: rename one",
         )  # fmt: skip
     is_multi = any(are_several(rows.labels) for rows in parts.values())

@@ -163,10 +163,7 @@ def _trial(hunt: Hunt, ops: Ops, epochs: int) -> Trial:
 def _judged(
     hunt: Hunt, best: Ops, tried: tuple[Trial, ...], search: str, seeds: int, level: float
 ) -> Policies:
-    with_SN, without_SN = (
-        np.stack([hunt.judged(ops, seed) for seed in range(seeds)])
-        for ops in (best, [])
-    )
+    with_SN, without_SN = (np.stack([hunt.judged(ops, seed) for seed in range(seeds)]) for ops in (best, []))
     worth, low, high = intervals.of(hunt.sign * (with_SN - without_SN), level)
     return Policies(
         metric=hunt.metric, search=search, trials=tried, best=best, with_best=float(with_SN.mean()),

@@ -30,7 +30,6 @@ from lichen.data.scan import (
     split_of,
 )
 
-
 SPLIT = "split"
 
 
