@@ -4,6 +4,8 @@ import io
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -11,8 +13,29 @@ import lichen as li
 from lichen.core.errors import DataError, OptionError
 from lichen.data import manifest, survey
 from lichen.data.labels import listed, marked, several
+from lichen.data.scan import class_names, part
 
 TAGS = [("cat", "dog"), ("dog",), (), ("bird", "cat"), ("bird",)]
+
+
+def test_words_of_one_number_have_an_order_that_no_process_changes():
+    """Of seven there are 5 040 orders; a set has another one in each process."""
+    found = [f"{'0' * zeros}1" for zeros in range(7)]
+    rows = part([bytes(32)] * 9, [*found, "2", "0"], files=(), file=0, position=0)
+    assert class_names({"train": rows}) == ["0", *sorted(found), "2"]
+
+
+def test_a_class_that_is_named_twice_is_refused(tmp_path):
+    """Its rows would all be of the second, and nobody would be of the first."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 1, 8, 8), dtype=np.uint8)
+    with pytest.raises(DataError, match="`crane` is named again"):
+        li.arrays(pixels, np.arange(9) % 3, labels=["crane", "gull", "crane"])
+    feature = {"_type": "ClassLabel", "names": ["crane", "gull", "crane"]}
+    about = json.dumps({"info": {"features": {"label": feature}}})
+    rows = pa.table({"text": [f"text {row}" for row in range(9)], "label": [row % 3 for row in range(9)]})
+    pq.write_table(rows.replace_schema_metadata({"huggingface": about}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="`crane` is named again"):
+        load(str(tmp_path / "t.parquet"))
 
 
 def png(seed):

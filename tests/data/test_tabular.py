@@ -28,14 +28,16 @@ LABELS = ["yes" if row % 3 else "no" for row in range(40)]
     ("value", "found"),
     [("3.50", 3.5), (" 7 ", 7), ("007", "007"), ("-0", 0), (2.0, 2), (float("nan"), None), ("", None),
      (True, "true"), (np.float32(0.5), 0.5), (np.int64(3), 3), (np.str_("a"), "a"), ("1e3", 1000),
-     ("-.5", -0.5), ("NA", None), (" ? ", None), ("null", None), ("Nato", "Nato")],
+     ("-.5", -0.5), ("True", "true"), ("FALSE", "false"), ("Truest", "Truest"),
+     ("NA", None), (" ? ", None), ("null", None), ("Nato", "Nato")],
 )  # fmt: skip
 def test_a_cell_is_read_as_json_has_it(value, found):
     cell = tabular.cell(value, "x")
     assert cell == found and type(cell) is type(found)
 
 
-@pytest.mark.parametrize("value", [float("inf"), [1], {"a": 1}, b"x", "\ud800"])
+@pytest.mark.parametrize("value", [float("inf"), [1], {"a": 1}, b"x", "\ud800",
+                                   np.datetime64("2020-01-01", "ns"), np.timedelta64(5, "ns")])  # fmt: skip
 def test_what_is_no_cell_is_refused(value):
     with pytest.raises(DataError, match="cell"):
         tabular.cell(value, "x")
@@ -66,6 +68,17 @@ def test_files_and_python_give_the_same_rows(tmp_path, form):
     assert there.labels == ["no", "yes"]
     kept = li.load(str(tmp_path), features=["*"], keep=True)
     assert kept.rows("train").records == here.rows("train").records
+
+
+@pytest.mark.parametrize("form", ["texts", "cells", "pixels"])
+def test_two_columns_of_one_name_are_refused(form, tmp_path):
+    """A row would have the cell of the last one, or of the first."""
+    odd = {"texts": "text,label,label", "cells": "age,label,age", "pixels": "label,a,b,b,d"}[form]
+    cells = ["1"] * (odd.count(",") + 1)
+    (tmp_path / "t.csv").write_text("\n".join([odd, *[",".join(cells)] * 9]) + "\n")
+    twice = {"texts": "label", "cells": "age", "pixels": "b"}[form]
+    with pytest.raises(DataError, match=f"`{twice}` is named again"):
+        li.load(str(tmp_path / "t.csv"), features=["*"] if form == "cells" else None)
 
 
 def test_columns_are_chosen_by_name(tmp_path):

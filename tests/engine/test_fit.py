@@ -216,6 +216,15 @@ def test_patience_keeps_the_best_epoch_and_records_the_stop():
     assert weights == seen[1]
 
 
+def test_no_patience_stops_at_the_first_epoch_that_is_not_better_and_not_before():
+    values = iter([0.1, 0.5, 0.9, 0.9, 0.95])
+    judge = Judge(measure=lambda module: {"accuracy": next(values)}, headline="accuracy")
+    run = Quiet()
+    _, history = trained(run, Settings(epochs=5, patience=0), judge=judge)
+    assert len(history) == 4
+    assert run.decisions["stop"] == {"epoch": 4, "best": 3}
+
+
 def test_a_callback_that_returns_true_stops():
     run = Quiet()
     _, history = trained(run, callback=lambda figures: figures["epoch"] == 2)

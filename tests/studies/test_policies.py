@@ -84,6 +84,21 @@ def test_rows_that_choose_are_not_rows_that_judge(here, monkeypatch):
     assert 0.4 < hunts[0].chooses_N.mean() < 0.6
 
 
+def test_a_training_that_was_lucky_when_it_was_chosen_does_not_judge(here, monkeypatch):
+    """Planted luck of the seed that chooses lies in all rows; by others every policy is worth nothing."""
+    data = pictures(is_mirrored_later=True)
+    model = trained(data)
+
+    def lucky(hunt, ops, epochs, seed):
+        hunt.metric = "accuracy"
+        return np.full(len(hunt.chooses_N), len(ops) / actions.LENGTH if seed == 0 else 0.0)
+
+    monkeypatch.setattr(module.Hunt, "outcome", lucky)
+    found = policies(model, data, trials=9, seeds=2)
+    assert max(trial.value for trial in found.trials) == 1.0
+    assert found.worth == 0.0 and found.ops == []
+
+
 @pytest.mark.slow
 def test_a_search_of_the_same_seed_is_the_same(here, monkeypatch):
     monkeypatch.setattr(actions, "KNOWN", ())  # they come first whatever the seed

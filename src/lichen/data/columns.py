@@ -20,7 +20,7 @@ SEVERAL = ("label_columns", "separator")
 """Options about rows that may have several labels."""
 SPOKEN = ("messages", "prompt", "answer", "chosen", "rejected")
 """Columns that make a conversation, or a pair of answers."""
-ROLES = ("image", "text", "target", "label", "group", *SEVERAL, *SPOKEN)
+ROLES = ("image", "text", "features", "target", "label", "group", *SEVERAL, *SPOKEN)
 """Options that name columns or say how to read them."""
 AS_CELLS = 'features=["*"] reads a table of numbers and words'
 """The hint where a table holds neither pictures nor texts."""
@@ -31,6 +31,20 @@ SHOWN = 8
 def usual(columns: Sequence[str], names: Sequence[str]) -> list[str]:
     """The columns that have one of these names, in any case."""
     return [name for name in columns if name.lower() in names]
+
+
+def require_apart(columns: Sequence[str], where: str) -> None:
+    """Refuses columns of one name: a row would have the cell of one of them, and nobody could say which.
+
+    Those without a name, as other programs write numbers of rows, nobody asks for.
+
+    Raises:
+        DataError: there are such columns.
+    """
+    named = [name for name in columns if name]
+    if len(set(named)) < len(named):
+        twice = next(name for name in named if named.count(name) > 1)
+        raise DataError(f"a column must be named once; `{twice}` is named again", where=where)
 
 
 def column(columns: Sequence[str], told: str | None, names: Sequence[str], role: str, where: str) -> str:

@@ -23,7 +23,8 @@ READ = (
     "pictures or texts in one folder per class, plain text files, IDX files, and .parquet, .csv, .tsv or "
     ".jsonl tables of pictures, texts or conversations"
 )
-LAST = ("folder", "documents")
+DOCUMENTS = "documents"
+LAST = ("folder", DOCUMENTS)
 """Readers that are asked last: pictures also lie beside tables, and words about them beside pictures."""
 
 
@@ -117,11 +118,15 @@ def scanned(place: sources.Place, options: Mapping[str, Any]) -> tuple[str, Scan
 
     Raises:
         DataError: no reader knows the files; or there are no rows.
+        OptionError: an option means nothing to the reader.
     """
     readers = find.shelf("data/readers")
     for name in sorted(readers, key=lambda name: (name in LAST and LAST.index(name) + 1, name)):
         reader = find.load(f"lichen.data.readers.{name}")
         if reader.claims(place.path, options):
+            if options.get("unit") is not None and name != DOCUMENTS:
+                raise OptionError("`unit` says what a row of text files is; these are none",
+                                  where=str(place.path))  # fmt: skip
             scan = reader.scan(place.path, options, sources.files(place))
             if not any(rows.num_rows for rows in scan.parts.values()):
                 raise DataError("the data must have rows; there are none", where=str(place.path))

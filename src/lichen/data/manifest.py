@@ -54,10 +54,17 @@ def dataset(
         observation: `{"shape", "low", "high"}` of rows of what an agent saw; see `observations`.
 
     Raises:
-        DataError: a label is none of `names`.
+        DataError: a label is none of `names`, or one of these is named twice.
     """
     memory = Memory()
     labels = [] if "label" not in columns else list(names) if names is not None else class_names(parts)
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise DataError(
+            f"a class must be named once; `{twice}` is named again",
+            where=None if root is None else str(root),
+            hint="rows of both would be of one class: rename one",
+        )  # fmt: skip
     is_multi = any(are_several(rows.labels) for rows in parts.values())
     splits = {
         name: entry(rows, targets_of(rows, labels), memory, contents[name] if contents is not None else None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lichen.core.errors import DataError, UnsafeInputError
+from lichen.data.columns import require_apart
 from lichen.data.files import reading
 
 LINES, TABLES = (".jsonl", ".ndjson"), (".csv", ".tsv")
@@ -95,6 +96,7 @@ def _table(path: Path, mtime_ns: int, size_bytes: int) -> Table:
             if len(cells) == 1 and (found := next((mark for mark in SEPARATORS if mark in cells[0]), None)):
                 raise DataError(f"columns must stand between commas, not {found!r}", where=str(path),
                                 hint="a file with tabs is named .tsv")  # fmt: skip
+            require_apart(cells, str(path))
             return Table(path, tuple(cells))
     raise DataError("a table must begin with its column names; it is empty", where=str(path))
 

@@ -206,10 +206,10 @@ def content_of(row: bytes | np.ndarray) -> bytes:
 
 
 def class_names(parts: Mapping[str, Part]) -> list[str]:
-    """Every label of every split, numbers in their own order."""
+    """Every label of every split, numbers in their own order, those of one number as words."""
     found = {word for rows in parts.values() for label in rows.labels for word in words(label)}
     if all(label.removeprefix("-").isdecimal() and len(label) <= NUMBER for label in found):
-        return sorted(found, key=int)
+        return sorted(found, key=lambda label: (int(label), label))
     return sorted(found)
 
 

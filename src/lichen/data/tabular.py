@@ -23,6 +23,8 @@ NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?|[+-]?\.\d+([eE][+
 """What a cell of text is a number by: `007` is a word."""
 EMPTY = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "<NA>", "?")
 """What stands in text files where nothing is."""
+TRUTHS = {"True": "true", "TRUE": "true", "False": "false", "FALSE": "false"}
+"""What JSON calls `true` and `false`, as other programs write it into text files."""
 EVERY, BUT = "*", "-"
 """In place of columns: all but those that have another role, and before the name of one: but this."""
 Cell = str | int | float | None
@@ -63,12 +65,13 @@ def record(row: bytes) -> dict[str, Cell]:
 def cell(value: Any, name: str) -> Cell:
     """A cell as rows keep it: a whole number without a point, a word without blanks around it, None if empty.
 
-    A word that usually says that nothing is there, such as NA, is empty.
+    A word that usually says that nothing is there, such as NA, is empty; True and TRUE are JSON's `true`.
 
     Raises:
         DataError: it is none of these.
     """
-    value = value.item() if hasattr(value, "item") else value
+    is_time = isinstance(value, np.datetime64 | np.timedelta64)  # some of these would be numbers
+    value = value.item() if hasattr(value, "item") and not is_time else value
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -88,7 +91,7 @@ def _word(value: str, name: str) -> str | None:
         value.encode()
     except UnicodeEncodeError:
         raise DataError(f"a cell of `{name}` has half a character") from None
-    return None if value in EMPTY else value
+    return None if value in EMPTY else TRUTHS.get(value, value)
 
 
 def numbers(cells: Sequence[Cell], name: str) -> np.ndarray:

@@ -219,6 +219,7 @@ def _waited_long(job: Job, trainee: Trainee, value: float, epoch: int) -> bool:
     sign = 1 if job.judge.higher_is_better else -1
     if best is None or math.isnan(best) or sign * value > sign * best:
         trainee.keep_best(value, epoch)
+        return False
     return bool(epoch - trainee.counters["best_epoch"] >= job.settings.patience)
 
 

@@ -3,7 +3,7 @@
 The training behind a model is replayed with other `ops`. Halving gives many policies a few epochs, keeps the
 best third, gives those three times as many, and so on; random gives the whole training to as many as the same
 epochs allow. Policies are chosen on one half of the validation rows; the best is judged against none on the
-other half, over seeds, so that the choice does not flatter itself.
+other half, over other seeds, so that the choice does not flatter itself.
 Paper: Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification", section 3 (successive halving).
 
 Shapes: S seeds, N rows.
@@ -111,7 +111,7 @@ def policies(
         value: a Model or Program whose life has an `augment.policy` and, after it, a step with epochs.
         data: what to score on (its validation split); the last Dataset of the life when None.
         trials: policies that halving starts with; random search spends the same epochs.
-        seeds: master seeds of the verdict.
+        seeds: master seeds of the verdict; policies are tried by another one.
         level: of the interval.
         seed: of the policies drawn.
 
@@ -163,10 +163,7 @@ def _trial(hunt: Hunt, ops: Ops, epochs: int) -> Trial:
 def _judged(
     hunt: Hunt, best: Ops, tried: tuple[Trial, ...], search: str, seeds: int, level: float
 ) -> Policies:
-    with_SN, without_SN = (
-        np.stack([hunt.outcome(ops, hunt.epochs, seed)[~hunt.chooses_N] for seed in range(seeds)])
-        for ops in (best, [])
-    )
+    with_SN, without_SN = (np.stack([hunt.judged(ops, seed) for seed in range(seeds)]) for ops in (best, []))
     worth, low, high = intervals.of(hunt.sign * (with_SN - without_SN), level)
     return Policies(
         metric=hunt.metric, search=search, trials=tried, best=best, with_best=float(with_SN.mean()),

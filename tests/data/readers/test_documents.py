@@ -130,9 +130,10 @@ def test_mistakes_are_named(tmp_path, monkeypatch):
     assert load(mixed, label="").num_rows("train") == 3
     with pytest.raises(OptionError, match="no columns"):
         load(mixed, text="text")
-    odd = written(tmp_path / "o", {"train/a/1.txt": "x", "test/a/2.txt": "y", "more/a/3.txt": "z"})
-    with pytest.raises(DataError, match="must belong to a split(.|\n)*more"):
-        load(odd)
+    for other in ("test", "val"):
+        odd = written(tmp_path / other, {"train/a/1.txt": "x", f"{other}/a/2.txt": "y", "more/a/3.txt": "z"})
+        with pytest.raises(DataError, match="must belong to a split(.|\n)*more"):
+            load(odd)
     monkeypatch.setattr(documents, "MAX_DOCUMENT", 3)
     with pytest.raises(UnsafeInputError, match="3 bytes at most, not 9"):
         load(written(tmp_path / "l", {"1.txt": "long text", "2.txt": "y"}))

@@ -123,6 +123,27 @@ def test_splits_come_from_a_column_or_from_the_files(tmp_path):
     assert load(folder).num_rows("validation") == 5
 
 
+@pytest.mark.parametrize("features", [None, ["*"]])
+def test_a_column_of_splits_divides_every_table_alike(features, tmp_path):
+    """Rows that a table keeps for the test are no train rows in another form of it."""
+    words = ["train", "valid", "test", "train"]
+    rows = [[f"row {row}", "ab"[row % 2], words[row // 9]] for row in range(36)]
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["text", "label", "split"], *rows])
+    texts, labels, splits = map(list, zip(*rows, strict=True))
+    whole = pa.table({"text": texts, "label": labels, "split": pa.array(splits).dictionary_encode()})
+    pq.write_table(whole, tmp_path / "t.parquet", row_group_size=7)
+    found = [load(tmp_path / f"t.{form}", features=features) for form in ("csv", "parquet")]
+    for data in found:
+        assert [data.num_rows(name) for name in ("train", "validation", "test")] == [18, 9, 9]
+        assert data.schema["columns"].keys() == found[0].schema["columns"].keys()
+    assert len({json.dumps([data.splits[name]["digest"] for name in data.splits]) for data in found}) == 1
+    odd = whole.set_column(2, "split", pa.array(["train"] * 35 + ["fold 3"]))
+    pq.write_table(odd, tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="not 'fold 3'(.|\n)*row 35"):
+        load(tmp_path / "t.parquet", features=features)
+
+
 def test_rows_of_one_group_stay_in_one_split(tmp_path):
     rows = [{"text": f"row {row}", "author": f"author {row % 20}"} for row in range(400)]
     (tmp_path / "g.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

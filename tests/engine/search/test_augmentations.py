@@ -69,7 +69,7 @@ def test_what_the_life_has_recorded_is_a_choice_though_no_level_says_it(life):
     game = ways.game_of(li.prepare.augmentations(model, odd))
     assert game.line(game.recorded) == "- augment.policy: {ops: [blur: 0.123]}"
     does_choose = games.chooses(odd.rows("validation").ids)
-    whole = Hunt(model.made, odd, here).outcome([{"blur": 0.123}], 1, 0)
+    whole = Hunt(model.made, odd, here).outcome([{"blur": 0.123}], 1, 1)
     assert game.outcome(game.recorded, 0).tolist() == whole[~does_choose].tolist()
 
 

@@ -57,6 +57,17 @@ def test_with_a_frozen_body_only_the_head_learns(policy):
     assert changed(start, after) == {"head.weight", "head.bias"}
 
 
+def test_a_head_that_learns_alone_keeps_the_zeros_of_a_sparse_model():
+    data = rows()
+    start = tuned(model(), data, head_kind="mlp", head_epochs=1, epochs=1)
+    sparse = li.compress.sparsify(start, data, sparsity=0.5, pattern="layer", epochs=1)
+    assert "head.0" in sparse.assets["masks"]["layers"]
+    after = tuned(sparse, data, freeze="body", epochs=2)
+    is_zero = tensors(sparse)["head.0.weight"] == 0
+    assert is_zero.any() and torch.equal(tensors(after)["head.0.weight"] == 0, is_zero)
+    assert changed(sparse, after) == {f"head.{part}" for part in ("0.weight", "0.bias", "2.weight", "2.bias")}
+
+
 def test_frozen_layers_and_norms_keep_every_bit():
     data, start = rows(), model()
     stem = changed(start, tuned(start, data, freeze="stem", epochs=1, head_epochs=0))

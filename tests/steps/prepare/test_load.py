@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import lichen as li
-from lichen.core.errors import DataError, LeakError, NotFoundError, UnsafeInputError
+from lichen.core.errors import DataError, LeakError, NotFoundError, OptionError, UnsafeInputError
 from lichen.data.stored import Kept
 
 SHARED = os.environ.get("LICHEN_DATA")
@@ -139,6 +139,17 @@ def test_split_folders_and_split_files_are_taken_as_they_are(tmp_path):
         load(tmp_path / "a", duplicates="refuse")
 
 
+@pytest.mark.parametrize("judge", ["test", "val"])
+def test_a_folder_beside_splits_that_is_none_is_refused_and_no_split_is_a_class(judge, tmp_path):
+    for name in ("train", judge, "unlabelled"):
+        folder(tmp_path / name, count=5)
+    with pytest.raises(DataError, match="must be splits, too; `unlabelled`"):
+        load(tmp_path)
+    (tmp_path / "unlabelled").rename(tmp_path / "bus")
+    (tmp_path / judge).rename(tmp_path / "tram")
+    assert load(tmp_path).labels == ["bus", "train", "tram"]
+
+
 def test_the_test_split_is_guarded(tmp_path):
     with pytest.raises(LeakError):
         load(folder(tmp_path / "a")).opened(("train",)).rows("test")
@@ -172,6 +183,47 @@ def test_tables_of_paths_and_of_pixels(tmp_path):
     (tmp_path / "k.csv").write_text("label,a,b,c,d\n0,1,2,3,4\n1,1,2,nan,4\n")
     with pytest.raises(DataError, match="'nan'(.|\n)*row 1, column c"):
         load(tmp_path / "k.csv")
+
+
+@pytest.mark.parametrize("told", [{"features": ["*"]}, {"unit": "line"}])
+def test_what_means_nothing_to_a_source_is_refused(told, tmp_path):
+    (name,) = told
+    with pytest.raises(OptionError, match=f"`{name}`"):
+        load(folder(tmp_path / "pics"), **told)
+    with pytest.raises(OptionError, match=f"`{name}`"):
+        li.load("digits", **told)
+
+
+def test_columns_of_cells_mean_nothing_to_text_files(tmp_path):
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n")
+    with pytest.raises(OptionError, match="`features`"):
+        load(tmp_path, features=["*"])
+
+
+@pytest.mark.parametrize("form", ["paths", "pixels"])
+def test_rows_of_a_group_stay_in_one_split_of_a_table_of_pictures(form, tmp_path):
+    draws = np.random.default_rng(4)
+    pixels, patients = draws.integers(0, 255, (90, 4)), [f"p{row // 9}" for row in range(90)]
+    if form == "paths":
+        (tmp_path / "pics").mkdir()
+        for row, four in enumerate(pixels):
+            Image.fromarray(four.astype(np.uint8).reshape(2, 2)).save(tmp_path / f"pics/{row}.png")
+        head, cells = ["file_name"], [[f"pics/{row}.png"] for row in range(90)]
+    else:
+        head, cells = list("abcd"), pixels.tolist()
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([
+            ["label", "patient", *head], *([r % 2, patients[r], *cells[r]] for r in range(90))
+        ])  # fmt: skip
+    whose = {tuple(four): patient for four, patient in zip(pixels.tolist(), patients, strict=True)}
+    data = load(tmp_path, group="patient", validation=0.3, test=0.3)
+    found = {
+        split: {whose[tuple(four)] for four in data.rows(split).images.reshape(-1, 4).tolist()}
+        for split in data.splits
+    }
+    assert len(found) == 3 and sum(map(len, found.values())) == 10
+    with pytest.raises(DataError, match="no column `patent`(.|\n)*did you mean `patient`"):
+        load(tmp_path, group="patent")
 
 
 BAD = {

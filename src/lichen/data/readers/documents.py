@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from lichen.core.errors import DataError, OptionError, UnsafeInputError, nearest
-from lichen.data.columns import SEVERAL, SPOKEN, refuse
+from lichen.data.columns import ROLES, refuse
 from lichen.data.files import read_bytes, reading
 from lichen.data.scan import Located, Part, Scan, content_of, joined, part, split_of
 
@@ -47,7 +47,7 @@ def is_text(name: str) -> bool:
 
 
 def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Scan:
-    refuse(options, ("image", "text", "target", "group", *SEVERAL, *SPOKEN), "a folder of text files", path)
+    refuse(options, tuple(name for name in ROLES if name != "label"), "a folder of text files", path)
     if options.get("label"):
         raise OptionError("labels of text files are their folders; only label='' is taken", where=str(path))
     base = path.parent if path.is_file() else path
@@ -94,10 +94,11 @@ def _placed(base: Path, names: list[str], *, is_labelled: bool) -> list[tuple[st
     levels = [name.split("/") for name in names]
     splits = [split_of(parts[0]) for parts in levels]
     is_divided = all(splits) and len({len(parts) > 1 for parts in levels}) == 1
-    if not is_divided and {"train", "test"} <= set(splits):
+    named = sorted({split for split in splits if split})
+    if not is_divided and "train" in named and len(named) > 1:
         odd = names[next((place for place, split in enumerate(splits) if split is None), 0)]
         raise DataError(
-            f"files beside train and test must belong to a split, too; `{odd}` does not",
+            f"files beside {' and '.join(named)} must belong to a split, too; `{odd}` does not",
             where=str(base / odd), hint="move it away",
         )  # fmt: skip
     depth = 1 if is_divided else 0

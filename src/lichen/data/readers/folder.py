@@ -50,7 +50,7 @@ def _part(names: list[str], labels: list[str], files: Mapping[str, str]) -> Part
 def _placed(path: Path, names: list[str]) -> list[tuple[str, str]]:
     """(split, class) of every picture.
 
-    A level of splits is there when every top folder is named as one; `train` beside `bus` is a class.
+    A level of splits is there when every top folder is named as one; `train` beside `bus` alone is a class.
     """
     levels = [name.split("/") for name in names]
     for name, parts in zip(names, levels, strict=True):
@@ -63,10 +63,11 @@ def _placed(path: Path, names: list[str]) -> list[tuple[str, str]]:
             if len(parts) < 3:
                 raise DataError("a picture must lie in the folder of its class", where=str(path / name))
         return [(str(splits[parts[0]]), parts[1]) for parts in levels]
-    if {"train", "test"} <= set(splits.values()):
+    named = sorted({split for split in splits.values() if split})
+    if "train" in named and len(named) > 1:
         odd = sorted(top for top in tops if splits[top] is None)[0]
         raise DataError(
-            f"folders beside train and test must be splits, too; `{odd}` is none", where=str(path / odd),
-            hint="move it away",
+            f"folders beside {' and '.join(named)} must be splits, too; `{odd}` is none",
+            where=str(path / odd), hint="move it away",
         )  # fmt: skip
     return [("train", parts[0]) for parts in levels]

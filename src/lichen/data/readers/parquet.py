@@ -1,4 +1,7 @@
-"""parquet: Parquet and Arrow tables of pictures, texts, conversations or cells, as the hub keeps them."""
+"""parquet: Parquet and Arrow tables of pictures, texts, conversations or cells, as the hub keeps them.
+
+A column `split` of words divides the rows, else the files' names do.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,20 @@ from lichen.data.cells import Shape
 from lichen.data.columnar import SUFFIXES, Table
 from lichen.data.columns import IMAGE_COLUMNS, LABEL_COLUMNS, TEXT_COLUMNS, column, usual
 from lichen.data.says import Says
-from lichen.data.scan import Located, Part, Scan, by_split, common_shape, content_of, grouped, joined, part
+from lichen.data.scan import (
+    Located,
+    Part,
+    Scan,
+    by_split,
+    common_shape,
+    content_of,
+    grouped,
+    joined,
+    part,
+    split_of,
+)
+
+SPLIT = "split"
 
 
 def claims(path: Path, options: Mapping[str, Any]) -> bool:
@@ -32,11 +48,13 @@ def scan(path: Path, options: Mapping[str, Any], files: Mapping[str, str]) -> Sc
     roles = _roles(first, options)
     says = Says.of(first, options, roles.get("label"))
     parts, shapes = {}, []
-    for split, members in by_split(base, names).items():
-        parts[split], found = _part(base, members, roles, says)
+    for split, members in ({"": names} if SPLIT in roles else by_split(base, names)).items():
+        rows, found, told = _part(base, members, roles, says)
+        parts.update(_divided(rows, told) if SPLIT in roles else {split: rows})
         shapes += found
+    columns = {role: name for role, name in {**roles, **says.role()}.items() if role != SPLIT}
     return Scan(
-        parts=parts, columns={**roles, **says.role()}, names=says.names, options=roles,
+        parts=parts, columns=columns, names=says.names, options=roles,
         shape=common_shape(shapes or [(1, 0, 0)]) if "image" in roles else None,
     )  # fmt: skip
 
@@ -58,15 +76,22 @@ def fetch(located: Located, rows: np.ndarray) -> list[bytes]:
 
 
 def _roles(table: Table, options: Mapping[str, Any]) -> dict[str, str]:
-    """The columns of pictures, conversations, or texts and their targets, of labels, and of groups.
+    """The columns of pictures, conversations, or texts and their targets, of labels, groups and splits.
 
     Texts need no labels: an empty name says that there are none.
     """
+    found = _of_rows(table, options)
+    is_divided = SPLIT in table.columns and cells.is_text(table.types[SPLIT])
+    return {**found, SPLIT: SPLIT} if is_divided and SPLIT not in found.values() else found
+
+
+def _of_rows(table: Table, options: Mapping[str, Any]) -> dict[str, str]:
+    """What makes a row, and what keeps some together."""
     where, roles = table.where, {}
     if options.get("features"):
         told = table.found("ClassLabel") if options.get("label") is None else options["label"]
         found = tabular.roles_of(table.columns, {**options, "label": told}, where)
-        return {role: name for role, name in found.items() if role != "split"}
+        return {role: name for role, name in found.items() if role != SPLIT}
     if image := _image_column(table, options):
         if options.get("target"):
             raise OptionError("rows with a `target` are pairs of texts; these hold pictures", where=where,
@@ -106,9 +131,29 @@ def _image_column(table: Table, options: Mapping[str, Any]) -> str | None:
     return table.found("Image") or (held[0] if held and not is_text else None)
 
 
-def _part(base: Path, names: list[str], roles: Mapping[str, str], says: Says) -> tuple[Part, list[Shape]]:
+def _divided(rows: Part, told: list[str]) -> dict[str, Part]:
+    """The rows by what their own cell says.
+
+    Raises:
+        DataError: it says no split; names the row.
+    """
+    found = [split_of(cell) for cell in told]
+    if None in found:
+        row = found.index(None)
+        raise DataError(
+            f"a split must be train, validation or test, not {told[row]!r}", where=rows.describe(row)
+        )
+    return {split: rows.take(np.flatnonzero(np.array(found) == split)) for split in dict.fromkeys(found)
+            if split}  # fmt: skip
+
+
+def _part(
+    base: Path, names: list[str], roles: Mapping[str, str], says: Says
+) -> tuple[Part, list[Shape], list[str]]:
+    """The rows of some files, the shapes of pictures, and what a column of splits says of each row."""
     parts: list[Part] = [part([], [], files=names, file=0, position=0)]
     shapes: list[Shape] = []
+    told: list[str] = []
     for number, name in enumerate(names):
         table = Table.open(base / name)
         for role, needed in (*cells.named(roles), *(("label", name) for name in says.columns)):
@@ -137,4 +182,5 @@ def _part(base: Path, names: list[str], roles: Mapping[str, str], says: Says) ->
             if "target" in roles and names_of is None:
                 names_of = [bitext.source_of(cell) for cell in held]
             parts.append(grouped(found, names_of))
-    return joined(parts), shapes
+            told += cells.words(table, group, roles.get(SPLIT)) or []
+    return joined(parts), shapes, told

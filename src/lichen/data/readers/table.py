@@ -19,10 +19,10 @@ import numpy as np
 
 from lichen.core.errors import DataError, UnsafeInputError
 from lichen.data import pictures
-from lichen.data.columns import AS_CELLS, IMAGE_COLUMNS, LABEL_COLUMNS, column, label_text
+from lichen.data.columns import AS_CELLS, IMAGE_COLUMNS, LABEL_COLUMNS, column, label_text, require_apart
 from lichen.data.files import read_bytes, reading
 from lichen.data.labels import Label, listed, marked
-from lichen.data.scan import Located, Part, Scan, common_shape, content_of, part, split_of
+from lichen.data.scan import Located, Part, Scan, common_shape, content_of, grouped, part, split_of
 
 WHOLE = re.compile(r"-?(0|[1-9]\d*)(\.0*)?", re.ASCII)
 BROKEN = re.compile(r"-?\d*\.\d+", re.ASCII)
@@ -71,7 +71,8 @@ def fetch(located: Located, rows: np.ndarray) -> list[bytes] | np.ndarray:
         return [read_bytes(located.path(file)) for file in located.file[rows].tolist()]
     table = _Table.open(located.path(0))
     marks = json.loads(located.options.get("label_columns") or "[]")
-    return table.pixels(marks or [located.options["label"]])[located.position[rows]]
+    told = [*(marks or [located.options["label"]]), *_group(located.options)]
+    return table.pixels(told)[located.position[rows]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,17 +90,15 @@ class _Table:
         return _table(path, info.st_mtime_ns, info.st_size)
 
     def roles(self, options: Mapping[str, Any]) -> dict[str, str]:
-        """The columns of labels and of paths; `pixels` when every other column is one."""
-        found = self.label_columns(options)
-        label = ", ".join(found)
-        others = [name for name in self.columns if name not in (*found, "split")]
+        """The columns of labels, groups and paths; `pixels` when every other column is one."""
+        found, where = self.label_columns(options), str(self.path)
+        group = [column(self.columns, name, (), "group", where) for name in _group(options)]
+        told = {"label": ", ".join(found), **({"group": group[0]} if group else {})}
+        others = [name for name in self.columns if name not in (*found, *group, "split")]
         usual = [name for name in others if name.lower() in IMAGE_COLUMNS]
         if options.get("image") is None and not usual and len(others) > 3:
-            return {"image": "pixels", "label": label}
-        return {
-            "image": column(others, options.get("image"), IMAGE_COLUMNS, "image", str(self.path)),
-            "label": label,
-        }  # fmt: skip
+            return {"image": "pixels", **told}
+        return {"image": column(others, options.get("image"), IMAGE_COLUMNS, "image", where), **told}
 
     def label_columns(self, options: Mapping[str, Any]) -> list[str]:
         """The column that says the class of a row, or one for each label."""
@@ -128,9 +127,9 @@ class _Table:
             return [listed(cell, separator) for cell in self.cells(name)]
         return [_label(cell, self.where(row, name)) for row, cell in enumerate(self.cells(name))]
 
-    def pixels(self, labels: Sequence[str]) -> np.ndarray:
-        """uint8 (N, C, H, W) of the columns that are neither label nor split: whole numbers 0..255."""
-        names = [name for name in self.columns if name not in (*labels, "split")]
+    def pixels(self, told: Sequence[str]) -> np.ndarray:
+        """uint8 (N, C, H, W) of the columns but those of splits, labels and groups: whole numbers 0..255."""
+        names = [name for name in self.columns if name not in (*told, "split")]
         shape = _square(len(names), self.path)
         places = [self.columns.index(name) for name in names]
         numbers = np.empty((len(self.rows), len(names)), dtype=np.uint8)
@@ -154,6 +153,7 @@ def _table(path: Path, mtime_ns: int, size_bytes: int) -> _Table:
         raise DataError(f"the table cannot be read: {error}", where=str(path)) from None
     if not lines:
         raise DataError("a table must begin with its column names; it is empty", where=str(path))
+    require_apart(lines[0], str(path))
     for row, cells in enumerate(lines[1:]):
         if len(cells) != len(lines[0]):
             raise DataError(
@@ -171,10 +171,12 @@ def _rows(
     options: Mapping[str, Any],
 ) -> tuple[Part, tuple[int, int, int]]:
     labels = table.labels(options)
+    groups = next((table.cells(group) for group in _group(columns)), None)
     if columns["image"] == "pixels":
-        pixels = table.pixels(table.label_columns(options))
+        pixels = table.pixels([*table.label_columns(options), *_group(columns)])
         contents = [content_of(row) for row in pixels]
-        return part(contents, labels, files=[name], file=0, position=np.arange(len(labels))), pixels.shape[1:]
+        rows = part(contents, labels, files=[name], file=0, position=np.arange(len(labels)))
+        return grouped(rows, groups), pixels.shape[1:]
     paths = [
         _inside(cell, files, table.where(row, columns["image"]))
         for row, cell in enumerate(table.cells(columns["image"]))
@@ -187,7 +189,12 @@ def _rows(
     pictures.each(probe, len(paths), pictures.THREADED_BYTES, lambda row: str(base / paths[row]))
     contents = [bytes.fromhex(files[path]) for path in paths]
     rows = part(contents, labels, files=paths, file=np.arange(len(paths)), position=-1)
-    return rows, common_shape(shapes or [(1, 0, 0)])
+    return grouped(rows, groups), common_shape(shapes or [(1, 0, 0)])
+
+
+def _group(told: Mapping[str, Any]) -> list[str]:
+    """The column that keeps rows in one split, or none."""
+    return [told["group"]] if told.get("group") else []
 
 
 def _splits(table: _Table, name: str, num_tables: int) -> dict[str, np.ndarray]:

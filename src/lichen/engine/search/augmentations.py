@@ -84,8 +84,8 @@ class Game(Ledger):
 
     def outcome(self, levels: Levels, seed: int) -> np.ndarray:
         """Of the rows that did not choose, after the whole training by a master seed."""
-        outcome_N = self.hunt.outcome(self.ops(levels), self.hunt.epochs, seed)
-        return self.hunt.sign * outcome_N[~self.hunt.chooses_N]
+        outcome_N = self.hunt.judged(self.ops(levels), seed)
+        return self.hunt.sign * outcome_N
 
     def words(self, levels: Levels) -> str:
         named = [f"{op}: {strength:g}" for pair in self.ops(levels) for op, strength in pair.items()]

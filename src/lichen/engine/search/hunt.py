@@ -49,6 +49,14 @@ class Hunt:
         self.sign = 1.0 if scored.scores.manifest["higher_is_better"] else -1.0
         return scored.outcome
 
+    def judged(self, ops: Ops, seed: int) -> np.ndarray:
+        """float64: the share of each row that does not choose, after the whole training.
+
+        Never by the master seed that choices are tried by: what is chosen was also lucky in its training,
+        and that luck is in all rows alike.
+        """
+        return self.outcome(ops, self.epochs, 1 + seed)[~self.chooses_N]
+
     def trained(self, ops: Ops, epochs: int, seed: int) -> Value:
         (field,) = self.training.kinds
         changed: Mapping[str, Mapping[str, Any]] = {

@@ -19,7 +19,7 @@ from lichen.data.batches import Batches
 from lichen.engine.fit import fit
 from lichen.engine.inputs import feeds
 from lichen.engine.modules import heads
-from lichen.engine.training import execution, supervised
+from lichen.engine.training import execution, masking, supervised
 from lichen.engine.training.execution import Execution
 from lichen.engine.training.job import Judge, Settings
 from lichen.engine.training.lesson import Lesson
@@ -137,7 +137,7 @@ def train(
     run: Run,
     callback: Callable[..., Any] | None = None,
 ) -> None:
-    """Trains a net's head in place on cached features."""
+    """Trains a net's head in place on cached features; its zeros stay where the model is masked."""
     rows, (rank, world) = cache.train, ranks()
     made = Batches(
         images=rows.values, targets=rows.targets, ids=rows.ids, seed=settings.seed, device=run.device,
@@ -150,10 +150,11 @@ def train(
     objective = supervised.objective(
         lesson.task, {}, label_smoothing=lesson.label_smoothing, loss=lesson.loss, inputs=lambda x_BF: x_BF
     )
-    # Batches of features are tiny: a second thread costs more than it gives.
-    fit(Alone(heads.of(module)), made, settings, objective=objective, run=run, callback=callback,
-        chosen=Execution(),
-        judge=_judge(cache.validation, lesson) if cache.validation else None)  # fmt: skip
+    alone = Alone(heads.of(module))
+    with masking.kept(alone, lesson.assets):
+        # Batches of features are tiny: a second thread costs more than it gives.
+        fit(alone, made, settings, objective=objective, run=run, callback=callback, chosen=Execution(),
+            judge=_judge(cache.validation, lesson) if cache.validation else None)  # fmt: skip
 
 
 def _judge(rows: Features, lesson: Lesson) -> Judge:
