@@ -26,6 +26,12 @@ def test_slow_models_are_told_apart():
     assert "6.94 s" in terminal.life_row(ROW) and "0.14~" in terminal.life_row(ROW)
 
 
+def test_what_has_no_numbers_says_what_it_holds():
+    told = {"step": "prepare.bpe", "num_params": 0, "facts": "holds tokenizer", "seconds": 0.8}
+    row = terminal.life_row(told)
+    assert "holds tokenizer" in row and "0 B" not in row and len(row) == len(terminal.life_head())
+
+
 def test_the_last_seconds_are_not_counted():
     stream = io.StringIO()
     progress = terminal.Progress(stream, every_s=0.0)

@@ -35,9 +35,9 @@ def life_head() -> str:
 
 
 def life_row(row: dict[str, Any]) -> str:
-    """One row of the life table; a Dataset says what it holds instead."""
+    """One row of the life table; a Dataset or a tokenizer says what it holds instead."""
     name, took = row["step"].ljust(WIDTHS[0]), "found" if row.get("found") else seconds_text(row["seconds"])
-    if row["num_params"] is None:
+    if not row["num_params"]:
         between = sum(WIDTHS[1:-1]) + 2 * (len(WIDTHS) - 3)
         return f"{name}  {row['facts'].ljust(between)}  {took.rjust(WIDTHS[-1])}"
     cells = [

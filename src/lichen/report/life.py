@@ -42,7 +42,7 @@ def _row(stage: Stage) -> list[Inside | Spread]:
         tag("b", None, row.step),
         tag("span", {"class": "mono"}, figures.short(row.digest)),
     ]
-    if row.num_params is None:
+    if not row.num_params:
         return [*head, Spread(row.facts, 6), figures.seconds(row.seconds)]
     return [
         *head,
