@@ -6,6 +6,7 @@ import torch
 from lichen.core.errors import NotFoundError, UsageError
 from lichen.engine.modules import architecture
 from lichen.engine.training import telling
+from lichen.nets import hf
 
 pytestmark = pytest.mark.slow  # the library takes long to import
 KINDS = ["gpt2", "qwen2", "llama"]
@@ -103,3 +104,13 @@ def test_losses_are_those_of_the_logits_that_are_told(kind, size, options, by_he
     expected = torch.nn.functional.cross_entropy(net(x)[told != 0], told[told != 0], reduction="none")
     torch.testing.assert_close(telling.losses(net, x, told), expected, atol=1e-5, rtol=1e-5)
     assert net.tells_by_head == by_head
+
+
+@torch.no_grad()
+def test_what_fills_a_row_up_behind_two_documents_needs_no_place():
+    """Pairs of answers lie in rows that are longer than a table of places."""
+    net = hf.build(in_shape=(8, 40), variant="gpt2", depth=1).eval()
+    pair_BT = torch.tensor([[-2, 5, 6, -2, 7, 8, *[0] * 10]])
+    found_BTV = net(pair_BT)
+    for start in (0, 3):
+        torch.testing.assert_close(found_BTV[:, start : start + 3], net(pair_BT[:, start : start + 3]))

@@ -154,6 +154,7 @@ class Hf(nn.Module):
         if cache and cache.place_BT is not None:  # goes on where its document stands
             goes_on_BT = starts_BT.cumsum(1) == 0
             place_BT = place_BT + goes_on_BT * (cache.place_BT[:, -1:] + 1)
+        place_BT = place_BT.masked_fill(x_BT == PAD, 0)  # a table of places may end where documents do
         if cache and cache.document_BT is not None:
             whole_BS = torch.cat([cache.document_BT, document_BT], 1)
         else:
