@@ -3,11 +3,14 @@
 import math
 
 import pytest
+import torch
 from languages import drawn, texts
 from quiet import Quiet, Stopped
 
 import lichen as li
 from lichen.core.errors import DataError
+from lichen.data import tokenizer
+from lichen.engine.modules import architecture, backend
 
 pytest.importorskip("peft")
 
@@ -78,3 +81,17 @@ def test_data_without_pairs_are_refused(base):
     for data in (texts(), li.conversations([{"prompt": "a", "answer": "b"}], splits=["train"])):
         with pytest.raises(DataError, match="learnt from pairs of answers"):
             tuned(base, data)
+
+
+@pytest.mark.slow
+def test_a_net_of_others_drops_nothing_while_it_learns(data, base):
+    """GPT-2 as its library has it drops a tenth: its chances would not be those that it began with."""
+    pytest.importorskip("transformers")
+    asset = base.assets["tokenizer"]
+    torch.manual_seed(0)
+    net = architecture.build("hf/gpt2", {"depth": 1}, (64, tokenizer.of(asset).size), 0)
+    start = backend.wrap(net, task="language_modelling", assets=dict(base.assets))
+    run = Quiet()
+    tuned(start, data, run, epochs=1, rate=0.0, method="full")
+    (figures,) = run.history()
+    assert figures["loss"] == pytest.approx(math.log(2), abs=1e-5)

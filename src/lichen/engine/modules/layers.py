@@ -119,6 +119,12 @@ def thaw(module: nn.Module, trained: Iterable[nn.Parameter], share: float) -> No
             parameter.requires_grad_(name in names)
 
 
+def still(module: nn.Module) -> None:
+    """Has a net answer while it learns as it will in use: none of its parts drops anything."""
+    for child in module.children():
+        setattr(child, FROZEN, True)
+
+
 def set_modes(module: nn.Module) -> None:
     """Train mode for what is trained; a part that is frozen as a whole answers as it will in use."""
     module.train()

@@ -24,6 +24,7 @@ from lichen.engine.fit import fit
 from lichen.engine.language import preference, tuning
 from lichen.engine.language.preference import Rule
 from lichen.engine.language.tuning import Pupil
+from lichen.engine.modules import layers
 from lichen.engine.training import execution
 from lichen.engine.training.execution import Execution
 from lichen.engine.training.job import Judge, Settings
@@ -97,6 +98,7 @@ def dpo(
         precision=precision, seed=seed,
     )  # fmt: skip
     made = _batches(train, rule, batch_tokens, seed, run.device)
+    layers.still(pupil.module)  # chances are compared with those of a net that dropped nothing
     chosen = _execution(pupil, made, rule, settings, run)
     _note(train, run)
     judge = None if judging is None else _judge(pupil, judging, rule, chosen, run)
