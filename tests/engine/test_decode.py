@@ -7,6 +7,7 @@ import torch
 from languages import drawn
 from torch import nn
 
+from lichen.core import session
 from lichen.core.errors import OptionError, UsageError
 from lichen.data.tokenizer import END, PAD
 from lichen.engine.decode import Decoder
@@ -144,3 +145,16 @@ def test_a_graph_without_a_cache_is_asked_in_numbers_without_marks_or_not_at_all
         odd = {**model.assets, "template": chat.plain(asset, source)}
         with pytest.raises(UsageError, match="ask the Model|begins a document"):
             Decoder.around(graph, odd).read("moss")
+
+
+def test_a_prompt_that_is_not_heard_whole_is_warned_of(model):
+    said = []
+    with session.using(session.Session()) as here:
+        here.events.sinks.append(lambda event: said.append(event.get("text")))
+        model.generate(["moss", "stone"], max_new_tokens=1)
+        assert said == []
+        model.generate(["moss", "moss " * 40], max_new_tokens=1)
+    (text,) = said
+    assert text.startswith("the model reads 24 tokens; of a prompt of ") and text.endswith(
+        "last 12 are heard"
+    )

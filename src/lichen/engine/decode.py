@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lichen.core import session
 from lichen.core.errors import DataError, UsageError
 from lichen.core.model import Model
 from lichen.core.program import Program
@@ -79,15 +80,25 @@ class Decoder:
         self, prompts: Sequence[Prompt], *, max_new_tokens: int = 100, sampling: Sampling | None = None,
         batch_size: int = BATCH_SIZE,
     ) -> list[str]:  # fmt: skip
-        """What follows each prompt, up to the end of its document or answer, or so many tokens."""
+        """What follows each prompt, up to the end of its document or answer, or so many tokens.
+
+        A warning of the session says where a prompt is longer than what the net reads.
+        """
         found: list[list[int]] = [[] for _ in prompts]
         for start in range(0, len(prompts), batch_size):
             rows = range(start, min(len(prompts), start + batch_size))
             read = [self.read(prompts[row]) for row in rows]
+            self._warn(max(map(len, read)))
             for told in self.tokens(read, max_new_tokens, sampling or Sampling(), first=start):
                 for row, token in told.items():
                     found[row].append(token)
         return [self.tokenizer.decode(numbers) for numbers in found]
+
+    def _warn(self, longest: int) -> None:
+        if longest > self.room:
+            text = (f"the model reads {self.room} tokens; of a prompt of {longest} only the last"
+                    f" {max(1, self.room // 2)} are heard")  # fmt: skip
+            session.current().events.emit("warning", text=text)
 
     def stream(
         self, prompt: Prompt, *, max_new_tokens: int = 100, sampling: Sampling | None = None
