@@ -2,9 +2,8 @@
 
 Of two answers the right one is chosen: the topic of a piece of news, the mood of a phrase, its German, how an
 article goes on; the other has the same words in another order, or, where it is one word, is the answer to
-another question of the kind. Every side starts from the same
-Llama and learns from the same pairs by the same LoRA, beta, rate and schedule for as many epochs. The peer
-stands here twice:
+another question of the kind. Every side starts from the same Llama and learns from the same pairs by the same
+LoRA, beta, rate and schedule for as many epochs. The peer stands here twice:
   trl: DPOConfig and LoraConfig at their defaults (activations computed twice), but for the rate
   trl_best: chances of the base computed once, activations kept
 Its default of bfloat16 is kept where the CPU has it; emulated it takes eight times as long.

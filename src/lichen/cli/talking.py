@@ -108,11 +108,10 @@ def _asked(decoder: Decoder) -> Iterator[str]:
 
 def _warned(decoder: Decoder, prompt: Prompt) -> bool:
     """Says so where a prompt is longer than what the net reads; whether it is."""
-    count = len(decoder.read(prompt))
-    if count > decoder.room:
-        sys.stderr.write(f"note: the model reads {decoder.room} tokens; of these {count} only the last"
-                         f" {max(1, decoder.room // 2)} are heard\n")  # fmt: skip
-    return count > decoder.room
+    unheard = decoder.unheard(len(decoder.read(prompt)))
+    if unheard:
+        sys.stderr.write(f"note: {unheard}\n")
+    return unheard is not None
 
 
 def _said(decoder: Decoder, prompt: Prompt, max_tokens: int, sampling: Sampling) -> tuple[str, bool]:

@@ -29,10 +29,6 @@ if TYPE_CHECKING:
     from lichen.core.step import Step
 
 
-def _value_names(read: Signature) -> list[str]:
-    return [taken.name for taken in read.values]
-
-
 def bind(read: Signature, args: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Value | None]:
     """Values by parameter name.
 
@@ -46,7 +42,7 @@ def bind(read: Signature, args: tuple[Any, ...], named: Mapping[str, Any]) -> di
             f"`{read.address}` takes {count}, not {len(args)}",
             hint=f"options are given by name, such as {first}=..." if first else None,
         )
-    given = {**dict(zip(_value_names(read), args, strict=False)), **named}
+    given = {**dict(zip((taken.name for taken in read.values), args, strict=False)), **named}
     return {taken.name: _check_value(read, taken, given.get(taken.name)) for taken in read.values}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lichen.core import find
@@ -231,7 +232,7 @@ class Model(Value):
     @property
     def num_params(self) -> int:
         """Floating-point numbers stored, buffers included."""
-        return sum(_count(entry["shape"]) for part in self.manifest["parts"].values()
+        return sum(prod(entry["shape"]) for part in self.manifest["parts"].values()
                    for entry in part["weights"].values() if "float" in entry["dtype"])  # fmt: skip
 
     @property
@@ -294,10 +295,3 @@ class Model(Value):
             facts["adapter"] = f"{self.face[ADAPTER].get('method', '')} of {size_text(size_bytes)}"
             facts["base"] = short(self.face["base"])
         return {**facts, "task": self.task} if self.task else facts
-
-
-def _count(shape: list[int]) -> int:
-    total = 1
-    for length in shape:
-        total *= length
-    return total

@@ -61,5 +61,3 @@ def _is_amount(text: str) -> bool:
         return not float(text).is_integer()
     except ValueError:
         return False
-    except OverflowError:
-        return True

@@ -88,17 +88,19 @@ class Decoder:
         for start in range(0, len(prompts), batch_size):
             rows = range(start, min(len(prompts), start + batch_size))
             read = [self.read(prompts[row]) for row in rows]
-            self._warn(max(map(len, read)))
+            if unheard := self.unheard(max(map(len, read))):
+                session.current().events.emit("warning", text=unheard)
             for told in self.tokens(read, max_new_tokens, sampling or Sampling(), first=start):
                 for row, token in told.items():
                     found[row].append(token)
         return [self.tokenizer.decode(numbers) for numbers in found]
 
-    def _warn(self, longest: int) -> None:
-        if longest > self.room:
-            text = (f"the model reads {self.room} tokens; of a prompt of {longest} only the last"
-                    f" {max(1, self.room // 2)} are heard")  # fmt: skip
-            session.current().events.emit("warning", text=text)
+    def unheard(self, count: int) -> str | None:
+        """What is to be said of a prompt of so many tokens where the net does not read them all."""
+        if count <= self.room:
+            return None
+        heard = max(1, self.room // 2)
+        return f"the model reads {self.room} tokens; of a prompt of {count} only the last {heard} are heard"
 
     def stream(
         self, prompt: Prompt, *, max_new_tokens: int = 100, sampling: Sampling | None = None
